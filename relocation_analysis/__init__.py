@@ -1,0 +1,55 @@
+"""Estimate how relocation affects employment, schooling and access to health care, and report it.
+
+The straight line, left to right: `read_study`, `read_panel`, `check_panel`, `build_design`, `estimate`, the checks, figures and
+tables. Names are resolved when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "data.study": ("Study", "list_studies", "read_study"),
+    "data.codebook": ("Outcome", "read_codebook"),
+    "data.facts": ("read_facts", "read_provinces"),
+    "data.simulation_parameters": ("SimulationParameters",),
+    "data.simulate": ("simulate_panel", "simulate_parquet"),
+    "data.panel": ("check_panel", "read_panel", "read_truth"),
+    "estimation.design": ("Design", "build_design", "domain_outcomes", "primary_outcome", "primary_outcomes"),
+    "estimation.cells": ("Cells", "build_cells"),
+    "estimation.cohort_time": ("estimate_cohort_time", "list_contrasts"),
+    "estimation.aggregate": ("aggregate_effects", "list_aggregations"),
+    "estimation.doubly_robust": ("doubly_robust_att",),
+    "estimation.effects": ("Effects", "join_effects"),
+    "estimation.estimate": ("adjust_headlines", "domain_family", "estimate"),
+    "estimation.benchmarks": ("estimate_alternatives", "estimate_twfe"),
+    "estimation.power": ("design_power",),
+    "estimation.checks": ("Check",),
+    "estimation.robustness": ("run_checks",),
+    "estimation.sample": ("baseline_balance", "headline_shares", "raw_means"),
+    "estimation.sensitivity": ("check_pretrends", "known_truth"),
+    "reporting.exhibits": ("Figure", "Prose", "Table", "publish"),
+    "reporting.figures": ("plot_cell_map", "plot_event_study"),
+    "reporting.trends": ("plot_raw_trends",),
+    "reporting.forest": ("plot_balance", "plot_estimators", "plot_forest", "plot_headlines"),
+    "reporting.tables": ("tabulate_aggregations", "tabulate_estimators", "tabulate_event_study", "tabulate_headlines",
+                         "tabulate_subgroups"),
+    "reporting.record_tables": ("tabulate_checks", "tabulate_flow", "tabulate_frame", "tabulate_truth"),
+    "reporting.narrative": ("describe_answer", "describe_domain", "describe_harms", "describe_horizon",
+                            "describe_pretrends", "describe_study", "describe_verdict"),
+    "reporting.check_tables": ("tabulate_check_tables", "tabulate_event_times"),
+    "reporting.context_tables": ("tabulate_ledger", "tabulate_programme", "tabulate_time_account",
+                                 "tabulate_known_truth"),
+}  # fmt: skip
+_ROOM = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = ["__version__", *sorted(_ROOM)]
+
+
+def __getattr__(name: str):
+    if name not in _ROOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m relocation_analysis` is `relocation`."""
+
+from relocation_analysis.cli import main
+
+main()

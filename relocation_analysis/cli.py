@@ -1,0 +1,172 @@
+"""The command line: `relocation report` and the commands around it."""
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relocation_analysis import __version__
+from relocation_analysis.errors import InputError, unknown_name
+
+WRITERS = {".csv": "csv", ".parquet": "Parquet", ".dta": "Stata"}
+
+PARAMETER = click.option(
+    "-p", "parameters", metavar="NAME=VALUE", multiple=True, help="Set a parameter; repeatable."
+)
+PROVINCE = click.option("--province", help="Name of a province; `relocation provinces` lists them.")
+
+
+def parse_parameters(texts: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE texts as a dict. A value is a TOML scalar (true, 3, 0.5, "text"); anything else is text as it stands.
+
+    Raises
+    ------
+    InputError : no equals sign, no name, or a name given twice.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InputError(
+                "A parameter must be NAME=VALUE", f"{text!r} is not", "write for example -p seed=7"
+            )
+        if name in values:
+            raise InputError("A parameter must be given once", f"{name!r} is given twice", "keep one of them")
+        values[name] = _scalar(value.strip())
+    return values
+
+
+def _scalar(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = parsed["value"]
+    return value if len(parsed) == 1 and isinstance(value, (bool, int, float, str)) else text
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="relocation")
+def cli() -> None:
+    """Estimate how relocation affects employment, schooling and access to health care, and report it."""
+
+
+@cli.command()
+@click.argument("study", default="simulated")
+@PROVINCE
+@click.option("--language", default="en", show_default=True, help="Language of the report.")
+@click.option(
+    "--format", "formats", default="html,pdf", show_default=True, help="What to write beside the record."
+)
+@PARAMETER
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="reports", show_default=True,
+              help="Folder of all reports.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Run again although the report is current.")
+def report(study, province, language, formats, parameters, out, force) -> None:
+    """Write the report of STUDY: the name of a shipped study or the path of a study file."""
+    from relocation_analysis.data.study import read_study
+    from relocation_analysis.reporting.report import write_report
+
+    checked = read_study(study, province, language, parse_parameters(parameters))
+    wanted = tuple(dict.fromkeys(part.strip() for part in formats.split(",") if part.strip()))
+    folder = write_report(checked, out, wanted, force)
+    for name in wanted:
+        click.echo(folder / f"report.{name}")
+
+
+@cli.command()
+@PROVINCE
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File: .csv, .parquet or .dta.",
+)
+@PARAMETER
+def simulate(province, out, parameters) -> None:
+    """Write the panel of the simulated study to a file."""
+    from relocation_analysis.data.panel import read_panel
+    from relocation_analysis.data.study import read_study
+
+    if out.suffix not in WRITERS:
+        raise unknown_name("The suffix of a panel file", out.suffix, WRITERS)
+    panel = read_panel(read_study("simulated", province, "en", parse_parameters(parameters)))
+    draft = out.with_name(f".{out.stem}.draft{out.suffix}")
+    try:
+        _write_panel(panel, draft)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    click.echo(f"{out}: {len(panel)} rows")
+
+
+def _write_panel(panel, path: Path) -> None:
+    if path.suffix == ".csv":
+        panel.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    elif path.suffix == ".parquet":
+        panel.to_parquet(path, index=False)
+    else:
+        panel.to_stata(path, write_index=False, version=118)
+
+
+@cli.command()
+@click.argument("study")
+def get(study) -> None:
+    """Download the data of STUDY and verify its checksum."""
+    from relocation_analysis.data.sources import fetch
+    from relocation_analysis.data.study import read_study
+
+    data = read_study(study).data
+    if data.url is None:
+        click.echo(f"{study}: nothing to download")
+        return
+    click.echo(fetch(data.url, data.sha256, data.local_name))
+
+
+@cli.command()
+def studies() -> None:
+    """List the shipped studies."""
+    from relocation_analysis.data.study import list_studies, read_study
+
+    for name in list_studies():
+        click.echo(f"{name:<16}{read_study(name).heading}")
+
+
+@cli.command()
+def provinces() -> None:
+    """List the provinces of the simulated study."""
+    from relocation_analysis.data.facts import province_slugs
+
+    for name in province_slugs():
+        click.echo(name)
+
+
+@cli.command()
+def outcomes() -> None:
+    """List the outcomes of the codebook."""
+    from relocation_analysis.data.codebook import read_codebook
+
+    for name, outcome in read_codebook().items():
+        click.echo(f"{name:<20}{outcome.domain:<15}{outcome.label} ({outcome.unit})")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: exit status 0 where all is written, 1 where a report could not be made, 2 where input is wrong."""
+    try:
+        status = cli.main(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        status = 130
+    except InputError as error:
+        click.echo(str(error), err=True)
+        status = 2
+    except (RuntimeError, OSError) as error:
+        click.echo("\n".join([str(error), *getattr(error, "__notes__", ())]), err=True)
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,68 @@
+"""The project's tables of published facts: the programme, its provinces, the press claims, the literature."""
+
+import csv
+from functools import cache
+from typing import TYPE_CHECKING
+
+from relocation_analysis.errors import unknown_name
+from relocation_analysis.paths import DATA
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROVINCE_FIGURES = ("registered_movers", "total_movers", "households", "homes", "sites", "centralised_share",
+                    "urban_share")  # fmt: skip
+NUMBERS = {
+    "provinces": PROVINCE_FIGURES,
+    "programme": ("value",),
+    "movein": ("persons",),
+    "press_claims": ("value_number", "numerator", "denominator", "computed"),
+    "literature": ("effect_low", "effect_high"),
+}
+
+
+def read_facts(name: str) -> "pd.DataFrame":
+    """One table of facts, as data/README.md describes it.
+
+    Parameters
+    ----------
+    name : `provinces`, `programme`, `movein`, `press_claims` or `literature`.
+
+    Returns
+    -------
+    The rows of data/NAME.csv in their order. Figures are floats, `date` of `movein` is a datetime (the last
+    day of the period that the source names), `blocked` of `literature` is a bool, all else is text; what is
+    blank in the file is missing.
+
+    Raises
+    ------
+    InputError : no such table.
+    """
+    import pandas as pd
+
+    if name not in NUMBERS:
+        raise unknown_name("A table of facts", name, NUMBERS)
+    text = pd.read_csv(DATA / f"{name}.csv", dtype="str", keep_default_na=False, na_values=[""])
+    table = text.astype(dict.fromkeys(NUMBERS[name], "float64"))
+    if name == "movein":
+        table["date"] = pd.to_datetime(table["date"], format="%Y-%m-%d")
+    if name == "literature":
+        table["blocked"] = table["blocked"].map({"true": True, "false": False}).astype("bool")
+    return table
+
+
+def read_provinces() -> "pd.DataFrame":
+    """The 22 provinces of the programme in the order of their GB code; columns of data/provinces.csv.
+
+    Registered movers (the registered poor) and total movers (accompanying households included) are two
+    columns and never stand in for each other. Each figure has a `*_status`: `sourced`, `plan` or `at least`,
+    missing where there is no figure.
+    """
+    return read_facts("provinces")
+
+
+@cache
+def province_slugs() -> tuple[str, ...]:
+    """The names by which studies and folders call the provinces, in the order of data/provinces.csv."""
+    with open(DATA / "provinces.csv", encoding="utf-8", newline="") as file:
+        return tuple(row["slug"] for row in csv.DictReader(file))

@@ -1,0 +1,259 @@
+"""A study: where the data are, how they are designed, what is estimated, what the report says about them."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from relocation_analysis.data.codebook import Outcome, read_codebook
+from relocation_analysis.data.facts import province_slugs
+from relocation_analysis.data.simulation_parameters import SimulationParameters
+from relocation_analysis.errors import InputError, nearest, unknown_name
+from relocation_analysis.paths import DATA
+
+STUDIES = DATA / "studies"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Strict):
+    """Where the panel comes from: drawn by the simulator, a file of the user, or a file fetched by checksum."""
+
+    simulate: bool = False
+    path: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    local_name: str | None = None
+    object: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DataSettings":
+        if sum([self.simulate, self.path is not None, self.url is not None]) != 1:
+            raise ValueError("state exactly one of simulate, path and url")
+        if self.url is not None and (self.sha256 is None or self.local_name is None):
+            raise ValueError("url needs sha256 and local_name")
+        return self
+
+
+class DesignSettings(Strict):
+    """How effects are identified. The defaults are those of the report."""
+
+    kind: Literal["rollout"] = "rollout"
+    unit: Literal["person", "household", "village", "county"] = "person"
+    cluster: Literal["village", "county", "household", "person", "site"] = "village"
+    comparison: Literal["not_yet_treated", "never_treated"] = "not_yet_treated"
+    anticipation: int = Field(default=0, ge=0, le=5)
+    base_period: Literal["varying", "universal"] = "varying"
+    strata: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    few_clusters: Literal["jackknife", "ignore"] = "jackknife"
+    draws: int = Field(default=999, ge=99, le=99_999)
+
+
+class Study(Strict):
+    """A study file, checked. Every field but the nested tables can be set by `-p NAME=VALUE`, as can those of
+    `[design]` and `[simulation]`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    title: str
+    subtitle: str = ""
+    province: str | None = None
+    language: Literal["en"] = "en"
+    outcomes: tuple[str, ...] | None = None
+    primaries: tuple[str, ...] = ()
+    subgroups: tuple[str, ...] = ()
+    seed: int = Field(default=2020, ge=0)
+    show_truth: bool = False
+    disclosure: Literal["restricted", "public"] = "restricted"
+    estimand: str = ""
+    context: str = ""
+    citation: str = ""
+    ledger: str | None = None
+    data: DataSettings
+    columns: dict[str, str] = {}
+    missing: dict[str, float | str] = {}
+    design: DesignSettings = DesignSettings()
+    outcome: dict[str, dict[str, Any]] = {}
+    simulation: SimulationParameters | None = None
+    file: str = Field(default="", exclude=True)
+    origin: str = Field(default="", exclude=True)
+    changed: dict[str, Any] = Field(default={}, exclude=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        if (self.simulation is not None) != self.data.simulate:
+            raise ValueError("[simulation] and data.simulate = true go together")
+        if self.show_truth and not self.data.simulate:
+            raise ValueError("show_truth needs simulated data: only there is the truth known")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        return self.data.simulate
+
+    @property
+    def codebook(self) -> dict[str, Outcome]:
+        """The project's codebook with the study's own outcomes, overrides and primaries."""
+        book = read_codebook()
+        for name, settings in self.outcome.items():
+            known = book[name].model_dump() if name in book else {"name": name, "label_en": name}
+            book[name] = Outcome(**{**known, **settings})
+        if self.primaries:
+            for name, outcome in book.items():
+                role = "primary" if name in self.primaries else outcome.role.replace("primary", "secondary")
+                book[name] = outcome.model_copy(update={"role": role})
+        return book
+
+    @property
+    def folder(self) -> str:
+        """The folder of the study file; a relative data path is one in it."""
+        return str(Path(self.file).parent)
+
+    @property
+    def province_label(self) -> str:
+        """The English name of the province, or blank where the study has none."""
+        return "" if self.province is None else self.province.replace("_", " ").title()
+
+    @property
+    def heading(self) -> str:
+        return self.title.replace("{province}", self.province_label)
+
+
+def list_studies() -> dict[str, Path]:
+    """The shipped studies by name."""
+    return {path.stem: path for path in sorted(STUDIES.glob("*.toml"))}
+
+
+def find_study(name_or_path: str | Path) -> Path:
+    """The file of a shipped study, or the study file that a path names."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if path.is_file():
+            return path
+        raise InputError("A study file must exist", f"there is no file {str(name_or_path)!r}",
+                         "give the path of a .toml file, or the name of a shipped study")  # fmt: skip
+    studies = list_studies()
+    if str(name_or_path) not in studies:
+        raise unknown_name("The study", str(name_or_path), studies)
+    return studies[str(name_or_path)]
+
+
+def read_study(
+    name_or_path: str | Path = "simulated",
+    province: str | None = None,
+    language: str = "en",
+    parameters: dict[str, Any] | None = None,
+) -> Study:
+    """Read and check a study.
+
+    Parameters
+    ----------
+    name_or_path : name of a shipped study, or path of a TOML file.
+    province : overrides the province of the file.
+    language : language of the report.
+    parameters : overrides of single settings, as given by `-p NAME=VALUE`.
+
+    Raises
+    ------
+    InputError : an unknown name, a wrong type or an unknown province, with the nearest valid name.
+    """
+    path = find_study(name_or_path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError("A study file must be TOML", f"{path.name}: {error}", "correct that line") from None
+    _check_tables(content, path)
+    content["language"] = language
+    if province is not None:
+        content["province"] = province
+    changed = dict(parameters or {})
+    for name, value in changed.items():
+        _set_parameter(content, name, value)
+    if content.get("data", {}).get("simulate"):
+        content["simulation"] = {**content.get("simulation", {}), "seed": content.get("seed", 2020)}
+        _check_province(content.get("province"))
+    content.update(file=str(path.resolve()), origin=_origin(path, name_or_path), changed=changed)
+    try:
+        study = Study(**content)
+        study.codebook  # noqa: B018  its definitions are checked here, before anything starts
+    except ValidationError as error:
+        raise _as_input_error(error, path) from None
+    _check_outcomes(study)
+    return study
+
+
+def _check_tables(content: dict, path: Path) -> None:
+    for name in ("data", "columns", "missing", "design", "outcome", "simulation"):
+        if not isinstance(content.get(name, {}), dict):
+            raise InputError("Every setting of a study must be known and of its type",
+                             f"{name} of {path.name} is not a table (found {content[name]!r})",
+                             f"write the heading [{name}] and its settings below it")  # fmt: skip
+
+
+def settable(simulated: bool) -> dict[str, tuple[str, str]]:
+    """Names that `-p` can set, with the table each belongs to ("" for the study itself) and its name there.
+
+    A name of [design] or [simulation] may be written in full, as in design.anticipation. Without the table, a name that
+    both have means the simulator's knob where the data are simulated.
+    """
+    nested = {"data", "columns", "missing", "design", "outcome", "simulation", "file", "origin", "changed", "name",
+              "language", "province"}  # fmt: skip
+    tables = {"design": DesignSettings} | ({"simulation": SimulationParameters} if simulated else {})
+    names = {}
+    for table, model in tables.items():
+        names |= {name: (table, name) for name in model.model_fields if name != "seed"}
+        names |= {f"{table}.{name}": (table, name) for name in model.model_fields if name != "seed"}
+    return names | {name: ("", name) for name in Study.model_fields if name not in nested}
+
+
+def _set_parameter(content: dict, name: str, value: Any) -> None:
+    simulated = bool(content.get("data", {}).get("simulate"))
+    names = settable(simulated)
+    if name not in names:
+        if not simulated and name in settable(True):
+            raise InputError("A parameter of the simulator must go with simulated data",
+                             f"{name!r} was given for study {content.get('name')!r}, which reads a file",
+                             "leave it out, or report the study 'simulated'")  # fmt: skip
+        raise unknown_name("A parameter", name, names)
+    table, field = names[name]
+    (content.setdefault(table, {}) if table else content)[field] = value
+
+
+def _check_province(province: str | None) -> None:
+    slugs = [*province_slugs(), "national"]
+    if province not in slugs:
+        raise unknown_name("The province", str(province), slugs)
+
+
+def _check_outcomes(study: Study) -> None:
+    for name in (*(study.outcomes or ()), *study.primaries):
+        if name not in study.codebook:
+            raise unknown_name("An outcome", name, study.codebook)
+
+
+def _origin(path: Path, name_or_path: str | Path) -> str:
+    """How a notebook finds this study again: its name where it is shipped, else its path."""
+    return str(name_or_path) if path.parent == STUDIES else str(path.resolve())
+
+
+def _as_input_error(error: ValidationError, path: Path) -> InputError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    problem = f"{error.error_count()} setting(s) of {path.name} are not usable, first {where}: {first['msg']}"
+    fix = f"correct {where}"
+    if first["type"] == "extra_forbidden":
+        owner = {"design": DesignSettings, "data": DataSettings,
+                 "simulation": SimulationParameters}.get(str(first["loc"][0]), Study)  # fmt: skip
+        close = nearest(str(first["loc"][-1]), owner.model_fields)
+        fix = f"write {close!r}" if close else f"remove {where}"
+    elif "input" in first and not isinstance(first["input"], dict):
+        problem += f" (found {first['input']!r})"
+    return InputError("Every setting of a study must be known and of its type", problem, fix)
+
+
+def notebook_parameters(study: Study) -> dict[str, Any]:
+    """What papermill injects, so that a notebook reads the same study."""
+    return {"study": study.origin, "province": study.province, "language": study.language, "parameters": study.changed}

@@ -1,0 +1,230 @@
+"""Reduce a panel once to additive cells: weights, counts and sums by cluster, cohort and stratum.
+
+Every effect, influence value and subgroup of the report is a function of these cells, so the cost of an estimate does
+not depend on the number of people. DuckDB does the reduction, from a DataFrame or from Parquet, by the same query.
+Sums are exact: each summand is cast to a 64-bit integer multiple of a power of two that lies at least 61 bits below
+the largest one, and integers add up to the same number in any order, on any number of threads.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.errors import InputError
+
+NEVER = np.inf
+BITS = 61
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Additive cells of one outcome.
+
+    Attributes
+    ----------
+    outcome : what was summed.
+    paired : True where columns are pairs (time, base) over units observed in both, False where they are times.
+    rows : R rows: cluster, cohort (inf = never), age (age cell of a repeated outcome, else 0) and the `by` columns.
+    columns : P times, or P pairs (time, base).
+    units, size : (R,) number and baseline weight of the units of a row, each unit counted once.
+    count, weight, total : (R, P) observations, their weights, and weight times outcome (or its change from base).
+    """
+
+    outcome: Outcome
+    paired: bool
+    rows: pd.DataFrame
+    columns: tuple
+    units: np.ndarray
+    size: np.ndarray
+    count: np.ndarray
+    weight: np.ndarray
+    total: np.ndarray
+
+    def contrast_columns(self, time: int, base: int | None) -> tuple[tuple[int, int], ...]:
+        """(column, sign) pairs whose means add up to the change from base to time, or to the level without a base."""
+        if base is None:
+            return ((self.columns.index(time), 1),)
+        if self.paired:
+            return ((self.columns.index((time, base)), 1),)
+        return ((self.columns.index(time), 1), (self.columns.index(base), -1))
+
+    def subset(self, keep: np.ndarray) -> "Cells":
+        """The cells of some rows, such as a subgroup."""
+        return Cells(self.outcome, self.paired, self.rows[keep].reset_index(drop=True), self.columns, self.units[keep],
+                     self.size[keep], self.count[keep], self.weight[keep], self.total[keep])  # fmt: skip
+
+
+def build_cells(
+    panel: pd.DataFrame | str | Path,
+    outcome: Outcome,
+    pairs: tuple[tuple[int, int], ...],
+    cluster: str,
+    by: tuple[str, ...] = (),
+) -> Cells:
+    """Sum an outcome over the cells of a panel.
+
+    A `panel` outcome is summed by time where every unit is observed at every time, and otherwise by pair (time, base)
+    over the units observed in both. A `repeated` outcome is summed by time and age cell.
+
+    Parameters
+    ----------
+    panel : DataFrame, or a Parquet file or folder, one row per unit and time, with the columns time, cohort (missing =
+        never), `cluster`, `by`, the outcome's level (its unit) and, optionally, weight. Rows where the outcome is missing
+        are not counted.
+    outcome : the column to sum, with its level and sampling.
+    pairs : the pairs (time, base) that contrasts need.
+    cluster : column of the level at which relocation was assigned.
+    by : baseline columns that split cells further: strata and subgroups.
+    """
+    with duckdb.connect() as connection:
+        weighted = _attach(connection, panel)
+        _observations(connection, outcome, cluster, by, weighted)
+        keys = ("cluster", "cohort", "age", *by)
+        balanced, scale, wscale = _survey(connection, outcome, by)
+        if outcome.sampling == "panel" and not balanced:
+            return _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
+        return _time_cells(connection, outcome, keys, balanced, scale, wscale)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _attach(connection, panel) -> bool:
+    """Make the panel readable as table `panel`; True where it has weights."""
+    if isinstance(panel, pd.DataFrame):
+        connection.register("panel", panel)
+    else:
+        path = Path(panel)
+        files = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
+        files = files.replace("'", "''")
+        connection.execute(f"CREATE VIEW panel AS SELECT * FROM read_parquet('{files}')")
+    names = {row[0] for row in connection.execute("DESCRIBE panel").fetchall()}
+    return "weight" in names
+
+
+def _observations(connection, outcome: Outcome, cluster: str, by, weighted: bool) -> None:
+    """A view with one row per unit of the outcome's level and time. A household's value stands on each member's row."""
+    split = "".join(f", {_quote(name)}" for name in by)
+    age = f"CAST(floor(age / {outcome.age_step}) AS INTEGER)" if outcome.age_step else "0"
+    connection.execute(f"""
+        CREATE VIEW rows AS SELECT {_quote(outcome.level)} AS unit, {_quote(cluster)} AS cluster, time,
+            CASE WHEN isfinite(CAST(cohort AS DOUBLE)) THEN CAST(cohort AS DOUBLE) ELSE 'inf' END AS cohort,
+            {age} AS age, CAST({"weight" if weighted else "1"} AS DOUBLE) AS weight, CAST({_quote(outcome.name)} AS DOUBLE) AS y{split}
+        FROM panel WHERE isfinite(CAST({_quote(outcome.name)} AS DOUBLE))""")
+    if outcome.level == "household":
+        columns = "".join(f", min({_quote(name)}) AS {_quote(name)}" for name in by)
+        connection.execute(f"""
+            CREATE VIEW obs AS SELECT unit, min(cluster) AS cluster, time, min(cohort) AS cohort, min(age) AS age,
+                max(weight) AS weight, min(y) AS y{columns} FROM rows GROUP BY unit, time""")
+    else:
+        connection.execute("CREATE VIEW obs AS SELECT * FROM rows")
+
+
+def _scale(largest: float) -> int:
+    """The power of two that puts the largest summand just below 2**BITS; a double has none beyond 2**1023."""
+    return min(BITS - math.frexp(largest or 1.0)[1], 1023)
+
+
+def _fixed(expression: str, scale: int) -> str:
+    return f"sum(CAST(({expression}) * {2.0**scale!r} AS BIGINT))"
+
+
+def _survey(connection, outcome: Outcome, by) -> tuple[bool, int, int]:
+    """Whether the same units, with the same weights, are observed at every time; the scales of sums and of weights.
+
+    Equal sums of 64-bit hashes over units stand for equal sets of units: two different sets agree by accident with
+    probability 2**-64. The cell of a household, whose members come and go, belongs to what must stay the same.
+    """
+    fixed = ["unit", "weight", *(("cluster", "cohort", *by) if outcome.level == "household" else ())]
+    rows = connection.execute(f"""SELECT count(*), sum(hash({", ".join(map(_quote, fixed))})), max(abs(y)), max(weight)
+                                  FROM obs GROUP BY time""").fetchall()
+    balanced = len({row[:2] for row in rows}) == 1
+    largest, weight = (max((row[i] for row in rows), default=1.0) for i in (2, 3))
+    if not math.isfinite(largest * weight):
+        raise InputError("weight times outcome must be a number that a computer can hold",
+                         f"{outcome.name} reaches {largest:g} and weight {weight:g}",
+                         "correct them, or state them in a larger unit")  # fmt: skip
+    return balanced, _scale(largest * weight), _scale(weight)
+
+
+def _time_cells(connection, outcome: Outcome, keys, balanced: bool, scale: int, wscale: int) -> Cells:
+    names = ", ".join(map(_quote, keys))
+    table = _fetch(connection, f"""
+        SELECT {names}, time, count(*) AS count, {_fixed("weight", wscale)} AS weight, {_fixed("weight * y", scale)} AS total
+        FROM obs GROUP BY {names}, time""")
+    times = tuple(sorted(int(t) for t in table["time"].unique()))
+    rows = _sorted_rows(table, keys)
+    index, column = _positions(rows, table, keys), np.searchsorted(times, table["time"].to_numpy())
+    arrays = {}
+    for name, power in (("count", 0), ("weight", wscale), ("total", scale)):
+        arrays[name] = np.zeros((len(rows), len(times)))
+        arrays[name][index, column] = np.ldexp(table[name].to_numpy(dtype=float), -power)
+    if balanced and outcome.sampling == "panel":
+        units, size = arrays["count"][:, 0], arrays["weight"][:, 0]
+    else:
+        units, size = _sizes(connection, rows, keys, wscale)
+    return Cells(outcome, False, rows, times, units, size, **arrays)
+
+
+def _sizes(connection, rows: pd.DataFrame, keys, wscale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Units and their baseline weight by row, each unit counted where it was first observed."""
+    first = ", ".join(f"arg_min({_quote(k)}, time) AS {_quote(k)}" for k in keys)
+    names = ", ".join(map(_quote, keys))
+    table = _fetch(connection, f"""
+        SELECT {names}, count(*) AS units, {_fixed("weight", wscale)} AS size FROM (
+            SELECT {first}, arg_min(weight, time) AS weight FROM obs GROUP BY unit) GROUP BY {names}""")
+    place = _positions(rows, table, keys)
+    units, size = np.zeros(len(rows)), np.zeros(len(rows))
+    units[place] = table["units"]
+    size[place] = np.ldexp(table["size"].to_numpy(dtype=float), -wscale)
+    return units, size
+
+
+def _paired_cells(connection, outcome: Outcome, keys, pairs, scale: int, wscale: int) -> Cells:
+    times = sorted({t for pair in pairs for t in pair})
+    names = ", ".join(map(_quote, keys))
+    values = "".join(f", max(y) FILTER (WHERE time = {t}) AS y{i}" for i, t in enumerate(times))
+    connection.execute(f"""
+        CREATE TABLE wide AS SELECT {", ".join(f"min({_quote(k)}) AS {_quote(k)}" for k in keys)},
+            arg_min(weight, time) AS weight{values} FROM obs GROUP BY unit""")
+    sums = []
+    for p, (t, b) in enumerate(pairs):
+        change = f"(y{times.index(t)} - y{times.index(b)})"
+        sums.append(f"count({change}) AS n{p}, coalesce({_fixed(f'CASE WHEN {change} IS NOT NULL THEN weight END', wscale)}, 0)"
+                    f" AS w{p}, coalesce({_fixed(f'weight * {change}', scale)}, 0) AS s{p}")  # fmt: skip
+    table = _fetch(connection, f"""
+        SELECT {names}, count(*) AS units, {_fixed("weight", wscale)} AS size{"".join(", " + s for s in sums)}
+        FROM wide GROUP BY {names}""")
+    rows = _sorted_rows(table, keys)
+    order = np.argsort(_positions(rows, table, keys))
+    table = table.iloc[order]
+
+    def stack(letter: str, power: int) -> np.ndarray:
+        return np.ldexp(table[[f"{letter}{p}" for p in range(len(pairs))]].to_numpy(dtype=float), -power)
+
+    size = np.ldexp(table["size"].to_numpy(dtype=float), -wscale)
+    return Cells(outcome, True, rows, tuple(pairs), table["units"].to_numpy(dtype=float), size,
+                 stack("n", 0), stack("w", wscale), stack("s", scale))  # fmt: skip
+
+
+def _fetch(connection, query: str) -> pd.DataFrame:
+    """The result of a query. Categories become text, as Parquet has them: rows then sort alike from either."""
+    table = connection.execute(query).df()
+    text = {name: str for name, kind in table.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
+    return table.astype(text)
+
+
+def _sorted_rows(table: pd.DataFrame, keys) -> pd.DataFrame:
+    return table[list(keys)].drop_duplicates().sort_values(list(keys), na_position="last").reset_index(drop=True)
+
+
+def _positions(rows: pd.DataFrame, table: pd.DataFrame, keys) -> np.ndarray:
+    """Row number in `rows` of each line of `table`."""
+    numbered = rows.assign(_position=np.arange(len(rows)))
+    return table[list(keys)].merge(numbered, on=list(keys), how="left")["_position"].to_numpy()

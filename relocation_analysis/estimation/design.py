@@ -1,0 +1,168 @@
+"""From a checked panel to a design: who is compared with whom, and every exclusion with its reason."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.data.panel import present_outcomes
+from relocation_analysis.data.study import Study
+from relocation_analysis.errors import unknown_name
+from relocation_analysis.estimation.access import add_time_account
+from relocation_analysis.estimation.cohort_time import NEVER, base_period
+
+FLOW_COLUMNS = ("outcome", "step", "reason", "rows_dropped", "units_dropped", "rows_left", "units_left")
+
+
+@dataclass(frozen=True)
+class Design:
+    """The design of a study on its checked panel.
+
+    Attributes
+    ----------
+    panel : the panel; an outcome is missing on every row that the flow excludes for it.
+    study : the settings it was built from.
+    outcomes : the outcomes to estimate, by name.
+    times, cohorts : sorted; cohorts include inf for those who never moved.
+    subgroups : the baseline traits by which effects are split.
+    flow : `FLOW_COLUMNS`, every exclusion of every outcome.
+    left_out : by outcome, the baseline weight of the movers who have no base period.
+    """
+
+    panel: pd.DataFrame
+    study: Study
+    outcomes: dict[str, Outcome]
+    times: tuple[int, ...]
+    cohorts: tuple[float, ...]
+    subgroups: tuple[str, ...]
+    flow: pd.DataFrame
+    left_out: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.study.design.kind
+
+    @property
+    def comparison(self) -> str:
+        return self.study.design.comparison
+
+    @property
+    def cluster(self) -> str:
+        return self.study.design.cluster
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        return self.study.design.covariates
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.times[0], self.times[-1]
+
+
+def build_design(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None = None) -> Design:
+    """Apply the universe of each outcome, fix traits at baseline, and write down every exclusion.
+
+    Parameters
+    ----------
+    panel : from `check_panel`.
+    study : its study.
+    names : the outcomes wanted; all that the panel has by default.
+    """
+    panel = add_time_account(panel)
+    found = present_outcomes(panel, study)
+    for name in names or ():
+        if name not in found:
+            raise unknown_name("An outcome of the panel", name, found)
+    outcomes = {name: outcome for name, outcome in found.items() if names is None or name in names}
+    panel = _fix_traits(panel, study)
+    times = tuple(int(t) for t in np.sort(panel["time"].unique()))
+    cohorts = tuple(np.sort(panel["cohort"].fillna(NEVER).unique()))
+    flow, left_out = [], {}
+    for name, outcome in outcomes.items():
+        panel, rows, left_out[name] = _exclude(panel, outcome, study, cohorts)
+        flow.extend(rows)
+    subgroups = tuple(name for name in study.subgroups if name in panel.columns)
+    flow = pd.DataFrame(flow, columns=FLOW_COLUMNS)
+    return Design(panel, study, outcomes, times, cohorts, subgroups, flow, left_out)
+
+
+def domain_outcomes(panel: pd.DataFrame, study: Study, domain: str) -> tuple[str, ...]:
+    """Names of the panel's outcomes in a domain, those of the time account included."""
+    found = present_outcomes(add_time_account(panel), study)
+    return tuple(name for name, outcome in found.items() if outcome.domain == domain)
+
+
+def primary_outcomes(panel: pd.DataFrame, study: Study) -> tuple[str, ...]:
+    """Names of the panel's primary outcomes and of those without a chapter; its first outcome where it has none."""
+    found = present_outcomes(panel, study)
+    names = tuple(name for name, outcome in found.items() if outcome.role == "primary" or outcome.domain == "other")
+    return names or tuple(found)[:1]
+
+
+def primary_outcome(design: Design) -> str:
+    """The first primary outcome of a design, else its first outcome: the one that a chapter shows in full."""
+    return next((name for name, outcome in design.outcomes.items() if outcome.role == "primary"), next(iter(design.outcomes)))
+
+
+def _fix_traits(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Strata, subgroups and covariates at the value of each unit's first wave; the age then, where age is known."""
+    panel = panel.sort_values([study.design.unit, "time"], kind="stable", ignore_index=True)
+    start = np.r_[True, (panel[study.design.unit].to_numpy()[1:] != panel[study.design.unit].to_numpy()[:-1])]
+    first = np.maximum.accumulate(np.where(start, np.arange(len(panel)), 0))
+    for name in dict.fromkeys((*study.design.strata, *study.subgroups, *study.design.covariates)):
+        if name in panel.columns:
+            panel[name] = panel[name].to_numpy()[first]
+    if "age" in panel.columns:
+        panel["age_baseline"] = panel["age"].to_numpy()[first]
+    return panel
+
+
+def _exclude(panel: pd.DataFrame, outcome: Outcome, study: Study, cohorts) -> tuple[pd.DataFrame, list[tuple], float]:
+    """Set the outcome to missing where it does not count; one flow row per step; the weight of movers without a base."""
+    values = panel[outcome.name]
+    steps = []
+    if outcome.age_at is not None:
+        age = np.floor(panel["age_baseline" if outcome.age_at == "baseline" else "age"])
+        when = "at the first wave" if outcome.age_at == "baseline" else "at the time"
+        steps.append(("universe", f"not aged {outcome.age_min}-{outcome.age_max} {when}", age.between(outcome.age_min, outcome.age_max)))
+    if outcome.level != study.design.unit and outcome.sampling == "panel":
+        founded = panel.groupby(outcome.level, observed=True)["time"].transform("min")
+        steps.append(("split", f"{outcome.level} formed after the first wave", founded == panel["time"].min()))
+    steps.append(("missing", "the outcome is not known or not defined", values.notna()))
+    for name in (*study.design.strata, *study.design.covariates):
+        steps.append(("covariate", f"{name} is not known at the first wave", panel[name].notna()))
+    counted = np.logical_and.reduce([np.asarray(condition) for _, _, condition in steps])
+    times = tuple(np.unique(panel["time"].to_numpy()[counted]))
+    no_base = [c for c in cohorts if times and c <= times[-1] and base_period(c, times, study.design.anticipation) is None]
+    based = ~panel["cohort"].isin(no_base).to_numpy()
+    if no_base:
+        years = ", ".join(f"{c:g}" for c in no_base)
+        steps.append(("no base period", f"cohort {years} moved before a base period was observed", based))
+    rows = _flow(panel, outcome, study, steps)
+    left_out = panel[counted & ~based].drop_duplicates(outcome.level)["weight"].sum()
+    excluded = values.notna().to_numpy() & ~(counted & based)
+    if excluded.any():
+        panel = panel.assign(**{outcome.name: values.mask(excluded)})
+    return panel, rows, float(left_out)
+
+
+def _flow(panel: pd.DataFrame, outcome: Outcome, study: Study, steps: list[tuple]) -> list[tuple]:
+    """Rows and units that each step drops. A household counts once a time, by a member whose row has the value."""
+    key = panel[outcome.level]
+    keep = pd.Series(True, index=panel.index)
+    if outcome.level != study.design.unit:
+        known_first = panel[outcome.name].isna().sort_values(kind="stable").index
+        keep = ~panel.loc[known_first, [outcome.level, "time"]].duplicated().reindex(panel.index)
+    rows = [(outcome.name, "file", f"rows of the file, one per {outcome.level} and time", 0, 0, *_count(key, keep))]
+    for step, reason, condition in steps:
+        left = keep & condition
+        before, after = _count(key, keep), _count(key, left)
+        if before != after:
+            rows.append((outcome.name, step, reason, before[0] - after[0], before[1] - after[1], *after))
+        keep = left
+    return rows
+
+
+def _count(key: pd.Series, keep: pd.Series) -> tuple[int, int]:
+    return int(keep.sum()), int(key[keep].nunique())

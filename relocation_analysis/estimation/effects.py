@@ -1,0 +1,53 @@
+"""The result every estimator returns: a tidy table of effects and their influence values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+EFFECT_COLUMNS = (
+    "outcome", "domain", "subgroup", "estimator", "estimand", "aggregation", "arm", "cohort", "time", "event_time",
+    "estimate", "std_error", "se_type", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high",
+    "band_low", "band_high", "n_units", "n_clusters_treated", "n_clusters_comparison",
+)  # fmt: skip
+TEXT_COLUMNS = ("outcome", "domain", "subgroup", "estimator", "estimand", "aggregation", "arm", "se_type")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Effects of relocation, one row each.
+
+    Attributes
+    ----------
+    table : `EFFECT_COLUMNS`, in the units of the codebook. `conf_*` is pointwise, `band_*` simultaneous.
+    influence : clusters x rows of `table`. Column j sums to about zero and the square root of its sum of squares is
+        `std_error[j]`. None where an estimator has none, then there is no band either.
+    clusters : the labels of the rows of `influence`.
+    """
+
+    table: pd.DataFrame
+    influence: np.ndarray | None
+    clusters: np.ndarray | None
+
+    def select(self, **equal) -> "Effects":
+        """The rows whose columns equal the given values; influence values follow."""
+        keep = np.ones(len(self.table), dtype=bool)
+        for column, value in equal.items():
+            values = value if isinstance(value, (list, tuple, set)) else [value]
+            keep &= self.table[column].isin(values).to_numpy()
+        influence = None if self.influence is None else self.influence[:, keep]
+        return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters)
+
+
+def join_effects(parts: list[Effects]) -> Effects:
+    """Stack effects; a cluster that a part does not have has influence zero there."""
+    table = pd.concat([p.table for p in parts], ignore_index=True)
+    if any(p.influence is None for p in parts):
+        return Effects(table, None, None)
+    clusters = np.unique(np.concatenate([p.clusters for p in parts]))
+    influence = np.zeros((len(clusters), len(table)))
+    start = 0
+    for p in parts:
+        influence[np.searchsorted(clusters, p.clusters), start : start + len(p.table)] = p.influence
+        start += len(p.table)
+    return Effects(table, influence, clusters)

@@ -1,0 +1,227 @@
+"""From a design to effects: every outcome, aggregation and subgroup, with errors, intervals and bands."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.estimation.aggregate import (
+    HEADLINE_EXPOSURES,
+    Aggregation,
+    aggregate_effects,
+    list_aggregations,
+)
+from relocation_analysis.estimation.cells import Cells, build_cells
+from relocation_analysis.estimation.cohort_time import (
+    NEVER,
+    Contrast,
+    estimate_cohort_time,
+    list_contrasts,
+)
+from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.inference import (
+    Errors,
+    adjust_holm,
+    band,
+    cluster_errors,
+    critical_value,
+    pointwise_interval,
+    random_signs,
+)
+from relocation_analysis.randomness import generator
+
+MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
+ALL_AGGREGATIONS = ("headline", "event_time", "cohort_time", "cohort", "calendar",
+                    "overall_simple", "overall_dynamic", "overall_cohort")  # fmt: skip
+FAMILIES = ("event_time", "cohort_time", "cohort", "calendar")
+EXPOSURE_ROLES = ("primary", "secondary", "adverse")
+
+
+def estimate(design: Design) -> Effects:
+    """Effects of relocation on every outcome of the design.
+
+    For each outcome: the study's estimator (`callaway_santanna`) in all aggregations, its headline by subgroup, and its
+    event and cohort times against a universal base period (`callaway_santanna_universal`), which is what figures draw.
+    """
+    return join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()])
+
+
+def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
+    cells = outcome_cells(design, outcome)
+    main = contrasts_of(design, outcome, design.study.design.base_period)
+    parts = [effects_of(design, outcome, cells, main, MAIN, ALL_AGGREGATIONS)]
+    exposed = tuple(c for c in main if HEADLINE_EXPOSURES[0] <= c.event_time <= HEADLINE_EXPOSURES[1])
+    for trait in usable_subgroups(design, outcome):
+        for value in sorted(v for v in cells.rows[trait].unique() if pd.notna(v)):
+            keep = (cells.rows[trait] == value).to_numpy()
+            name = f"{trait}={value}"
+            parts.append(effects_of(design, outcome, cells.subset(keep), exposed, MAIN, ("headline",), name))
+    universal = contrasts_of(design, outcome, "universal")
+    parts.append(_with_reference(effects_of(design, outcome, cells, universal, UNIVERSAL, ("event_time",)), universal))
+    parts.append(effects_of(design, outcome, cells, universal, UNIVERSAL, ("cohort_time",)))
+    return join_effects(parts)
+
+
+def contrasts_of(
+    design: Design, outcome: Outcome, base: str, comparison: str | None = None, anticipation: int | None = None
+) -> tuple[Contrast, ...]:
+    """The contrasts of a design over the times at which an outcome was observed, with the design's own comparison and
+    anticipation unless others are named."""
+    settings = design.study.design
+    observed = design.panel["time"].to_numpy()[design.panel[outcome.name].notna().to_numpy()]
+    return list_contrasts(
+        design.cohorts,
+        tuple(int(t) for t in np.unique(observed)),
+        comparison or settings.comparison,
+        settings.anticipation if anticipation is None else anticipation,
+        base,
+    )
+
+
+def outcome_cells(design: Design, outcome: Outcome) -> Cells:
+    """The cells from which every estimate of an outcome comes, those of the robustness checks included."""
+    early = design.study.design.anticipation
+    wanted = [c for base in ("varying", "universal") for comparison in ("not_yet_treated", "never_treated")
+              for a in (early, early + 1) for c in contrasts_of(design, outcome, base, comparison, a)]  # fmt: skip
+    pairs = tuple(sorted({(c.time, c.base) for c in wanted}))
+    by = dict.fromkeys((*design.study.design.strata, *usable_subgroups(design, outcome)))
+    return build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, tuple(by))
+
+
+def level_cells(design: Design, outcome: Outcome) -> Cells:
+    """Cells of levels by time, whatever the sampling: for raw means and for the estimators shown as benchmarks."""
+    by = design.study.design.strata
+    levels = outcome.model_copy(update={"sampling": "repeated"})
+    return build_cells(_columns(design, outcome, by), levels, (), design.cluster, by)
+
+
+def _columns(design: Design, outcome: Outcome, by) -> pd.DataFrame:
+    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by]
+    return design.panel[list(dict.fromkeys(names + (["age"] if outcome.age_step else [])))]
+
+
+def usable_subgroups(design: Design, outcome: Outcome) -> tuple[str, ...]:
+    """The subgroups of a design that do not vary within the units of an outcome's level. A repeated outcome, whose ages
+    move, is not split by the age at the first wave."""
+    names = tuple(n for n in design.subgroups if outcome.sampling == "panel" or n != "age_band")
+    if outcome.level == design.study.design.unit:
+        return names
+    units = design.panel.groupby(outcome.level, observed=True)
+    return tuple(name for name in names if (units[name].nunique(dropna=False) <= 1).all())
+
+
+def effects_of(
+    design: Design,
+    outcome: Outcome,
+    cells: Cells,
+    contrasts: tuple[Contrast, ...],
+    estimator: str,
+    aggregations: tuple[str, ...],
+    subgroup: str = "all",
+    covariates: bool = True,
+) -> Effects:
+    """Effects from one set of contrasts, aggregated, with their errors."""
+    if covariates and is_adjusted(design, outcome):
+        fit = fit_adjusted(design, outcome, contrasts, subgroup).effects
+    else:
+        settings = design.study.design
+        fit = estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+    wanted = list_aggregations(fit, aggregations)
+    aggregated = aggregate_effects(fit, wanted)
+    errors = cluster_errors(aggregated, design.study.design.few_clusters)
+    table = _tidy(wanted, aggregated, errors)
+    table = _with_bands(table, errors, multipliers_of(design, outcome, fit.clusters))
+    table = table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup, estimator=estimator,
+                         estimand="att", arm="", p_adjusted=np.nan)  # fmt: skip
+    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters)
+
+
+def is_adjusted(design: Design, outcome: Outcome) -> bool:
+    """Whether the study's continuous covariates are adjusted for: an outcome whose units change has no baseline values."""
+    return bool(design.covariates) and outcome.sampling == "panel"
+
+
+def fit_adjusted(design: Design, outcome: Outcome, contrasts, subgroup: str = "all") -> DoublyRobust:
+    """Doubly robust cohort-time effects, where the study names continuous covariates."""
+    panel = design.panel[design.panel[outcome.name].notna()]
+    if subgroup != "all":
+        trait, value = subgroup.split("=", 1)
+        panel = panel[panel[trait].astype(str) == value]
+    rows = panel.drop_duplicates([outcome.level, "time"])
+    wide = rows.pivot(index=outcome.level, columns="time", values=outcome.name).reindex(columns=design.times)
+    first = rows.drop_duplicates(outcome.level).set_index(outcome.level).loc[wide.index]
+    weight = panel.groupby(outcome.level, observed=True)["weight"].max().loc[wide.index]
+    return doubly_robust_att(
+        wide.to_numpy(),
+        design.times,
+        first[list(design.covariates)].to_numpy(dtype=float),
+        weight.to_numpy(dtype=float),
+        first["cohort"].fillna(NEVER).to_numpy(dtype=float),
+        first[design.cluster].to_numpy(),
+        contrasts,
+        design.study.design.few_clusters == "jackknife",
+    )
+
+
+def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
+    """(draws, K) random signs, keyed by seed, province and outcome; a cluster has the same signs in every subgroup."""
+    everyone = np.unique(design.panel[design.cluster].to_numpy())
+    stream = generator(design.study.seed, design.study.province or "all", outcome.name, "multipliers")
+    signs = random_signs(stream, design.study.design.draws, len(everyone))
+    return signs[:, np.searchsorted(everyone, clusters)]
+
+
+def _tidy(wanted: tuple[Aggregation, ...], aggregated, errors: Errors) -> pd.DataFrame:
+    statistic, p_value, low, high = pointwise_interval(aggregated.estimate, errors.std_error, errors.df)
+    return pd.DataFrame({
+        "aggregation": [a.name for a in wanted],
+        "cohort": np.array([a.cohort for a in wanted], dtype=float),
+        "time": np.array([a.time for a in wanted], dtype=float),
+        "event_time": np.array([a.event_time for a in wanted], dtype=float),
+        "estimate": aggregated.estimate, "std_error": errors.std_error, "se_type": errors.se_type,
+        "statistic": statistic, "p_value": p_value, "conf_low": low, "conf_high": high,
+        "n_units": aggregated.units.sum(0).round().astype("int64"),
+        "n_clusters_treated": aggregated.treated.sum(0), "n_clusters_comparison": aggregated.comparison.sum(0),
+    })  # fmt: skip
+
+
+def _with_bands(table: pd.DataFrame, errors: Errors, multipliers: np.ndarray) -> pd.DataFrame:
+    low, high = np.full((2, len(table)), np.nan)
+    for family in FAMILIES:
+        members = np.flatnonzero(table["aggregation"] == family)
+        if len(members):
+            critical = critical_value(errors, members, multipliers)
+            estimate = table["estimate"].to_numpy()[members]
+            low[members], high[members] = band(estimate, errors.std_error[members], errors.df[members], critical)
+    return table.assign(band_low=low, band_high=high)
+
+
+def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effects:
+    """Add the universal base period, where the effect is zero by construction and has no error."""
+    base = {float(c.base - c.cohort) for c in contrasts} - set(effects.table["event_time"])
+    if not base or effects.table.empty:
+        return effects
+    row = effects.table.iloc[[0]].assign(event_time=max(base), estimate=0.0, se_type="", n_units=0, n_clusters_treated=0,
+                                         n_clusters_comparison=0)  # fmt: skip
+    row[["std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high"]] = np.nan
+    table = pd.concat([effects.table, row], ignore_index=True)
+    order = np.argsort(table["event_time"].to_numpy(), kind="stable")
+    influence = np.c_[effects.influence, np.zeros(len(effects.clusters))][:, order]
+    return replace(effects, table=table.iloc[order].reset_index(drop=True), influence=influence)
+
+
+def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
+    """Holm-adjusted p-values of the headlines of a family of outcomes; other rows keep none."""
+    table = effects.table.copy()
+    rows = (table["aggregation"] == "headline") & (table["subgroup"] == "all") & (table["estimator"] == MAIN)
+    rows &= table["outcome"].isin(names)
+    table.loc[rows, "p_adjusted"] = adjust_holm(table.loc[rows, "p_value"].to_numpy())
+    return replace(effects, table=table)
+
+
+def domain_family(design: Design) -> tuple[str, ...]:
+    """The outcomes over which a domain's p-values are adjusted: not the delivered changes, nor what is only reported."""
+    return tuple(name for name, outcome in design.outcomes.items() if outcome.role in EXPOSURE_ROLES)

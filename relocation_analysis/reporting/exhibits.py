@@ -1,0 +1,310 @@
+"""What a cell of a notebook can show: a figure, a table, a passage of prose, or records for the CSV files.
+
+Each exhibit shows itself in JupyterLab and carries, under the MIME type `META`, what the renderer needs to number it,
+caption it and name the function behind it.
+"""
+
+import html
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+META = "application/vnd.relocation+json"
+KINDS = {"figure": "fig-", "table": "tbl-"}
+ALIGNMENTS = ("left", "right", "center")
+FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
+NUMBER = re.compile(r"[-\u2212+]?[\d,]+(\.\d+)?")
+
+
+def escape_html(text: str) -> str:
+    """`text` as HTML that shows exactly it."""
+    return html.escape(text)
+
+
+def escape_typst(text: str) -> str:
+    """`text` as a Typst string literal, quotes included: Typst reads no markup in a string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ") + '"'
+
+
+def escape_markdown(text: str) -> str:
+    """`text` as Markdown that shows exactly it: what `Prose` needs around a label that came from data."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$@^~'\"&:=])", r"\\\1", text).replace("\n", " ")
+
+
+def _check_id(kind: str, name: str) -> None:
+    prefix = KINDS[kind]
+    if not re.fullmatch(prefix + r"[a-z0-9]+([-_][a-z0-9]+)*", name):
+        raise ValueError(
+            f"the id of a {kind} is {prefix} and lower-case words joined by - or _, not {name!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing.
+
+    Attributes
+    ----------
+    id : "fig-" and words; `@id` in a narrative cell becomes "Figure 3".
+    svg : the SVG document.
+    caption, note : plain text, no markup.
+    alt : what the figure shows, for a reader who does not see it; must not be empty.
+    source : the function behind it, "reporting.figures.plot_event_study".
+    """
+
+    id: str
+    svg: str
+    caption: str
+    alt: str
+    note: str = ""
+    source: str = ""
+
+    def __post_init__(self):
+        _check_id("figure", self.id)
+        if not self.alt.strip():
+            raise ValueError(f"figure {self.id!r} must say in `alt` what it shows")
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        meta = {"kind": "figure", "id": self.id, "caption": self.caption, "alt": self.alt}
+        meta |= {"note": self.note, "source": self.source}
+        return {"image/svg+xml": self.svg, "text/plain": f"Figure: {self.caption}", META: meta}
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column: its label, and "left", "right" or "center"."""
+
+    label: str
+    align: str = "left"
+
+    def __post_init__(self):
+        if self.align not in ALIGNMENTS:
+            raise ValueError(f"align is one of {', '.join(ALIGNMENTS)}, not {self.align!r}")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are text.
+
+    Attributes
+    ----------
+    id : "tbl-" and words; `@id` in a narrative cell becomes "Table 2".
+    columns : the heads. The cells of the first column are the heads of their rows.
+    rows : tuples with one text a column; a row of a single text is the heading of the group of rows below it.
+    caption, note : plain text, no markup.
+    source : the function behind it, "reporting.tables.effects_table".
+    """
+
+    id: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+    note: str = ""
+    source: str = ""
+
+    def __post_init__(self):
+        _check_id("table", self.id)
+        for row in self.rows:
+            if len(row) not in (1, len(self.columns)):
+                raise ValueError(
+                    f"a row of table {self.id!r} has {len(row)} cells, its head {len(self.columns)}"
+                )
+            if not all(isinstance(cell, str) for cell in row):
+                raise ValueError(f"a cell of table {self.id!r} is not text: {row!r}")
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        meta = {
+            "kind": "table",
+            "id": self.id,
+            "caption": self.caption,
+            "note": self.note,
+            "source": self.source,
+        }
+        meta |= {"rows": len(self.rows)}
+        return {
+            "text/html": self.to_html(),
+            "text/typst": self.to_typst(),
+            "text/plain": self.to_plain(),
+            META: meta,
+        }
+
+    def is_heading(self, row: tuple[str, ...]) -> bool:
+        """Whether `row` is the heading of a group."""
+        return len(row) == 1 and len(self.columns) > 1
+
+    def aligned_rows(self) -> tuple[tuple[str, ...], ...]:
+        """The rows, numbers of a right-aligned column padded so that their decimal points stand in one line."""
+        body = [row for row in self.rows if not self.is_heading(row)]
+        places = [_decimals(row[j] for row in body) for j in range(len(self.columns))]
+
+        def align(j: int, cell: str) -> str:
+            return _pad(cell, places[j]) if self.columns[j].align == "right" else cell
+
+        return tuple(
+            row if self.is_heading(row) else tuple(map(align, range(len(row)), row)) for row in self.rows
+        )
+
+    def to_html(self) -> str:
+        """A `figure` element: caption, the table in a region that scrolls, note. The renderer adds the number."""
+        heads = "".join(
+            f'<th scope="col" class="{c.align}">{escape_html(c.label)}</th>' for c in self.columns
+        )
+        note = f'<p class="note">{escape_html(self.note)}</p>' if self.note else ""
+        caption = escape_html(self.caption)
+        return (
+            f'<figure class="table" id="{self.id}"><figcaption>{caption}</figcaption>'
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">'
+            f'<table aria-label="{caption}"><thead><tr>{heads}</tr></thead>{self._html_body()}</table></div>'
+            f"{note}</figure>"
+        )
+
+    def _html_body(self) -> str:
+        bodies, current = [], []
+        for row in self.aligned_rows():
+            if self.is_heading(row):
+                bodies.append(current)
+                head = f'<th scope="rowgroup" colspan="{len(self.columns)}">{escape_html(row[0])}</th>'
+                current = [f'<tr class="group">{head}</tr>']
+                continue
+            cells = [f'<th scope="row" class="{self.columns[0].align}">{escape_html(row[0])}</th>']
+            cells += [
+                f'<td class="{c.align}">{escape_html(x)}</td>' for c, x in zip(self.columns[1:], row[1:])
+            ]
+            current.append(f"<tr>{''.join(cells)}</tr>")
+        return "".join(f"<tbody>{''.join(rows)}</tbody>" for rows in [*bodies, current] if rows)
+
+    def to_typst(self) -> str:
+        """A Typst `table` that breaks across pages and repeats its head."""
+        n = len(self.columns)
+        lines = [
+            f"#table(columns: {n},",
+            f"  align: ({', '.join(c.align for c in self.columns)},),",
+            f"  table.header({', '.join(escape_typst(c.label) for c in self.columns)}),",
+        ]
+        for row in self.aligned_rows():
+            if self.is_heading(row):
+                lines.append(f"  table.cell(colspan: {n}, align: left, emph({escape_typst(row[0])})),")
+            else:
+                lines.append(f"  {', '.join(map(self._typst_cell, self.columns, row))},")
+        return "\n".join([*lines, ")"])
+
+    def _typst_cell(self, column: Column, cell: str) -> str:
+        return escape_typst(cell.replace(" ", "\u00a0") if column.align == "right" else cell)
+
+    def to_plain(self) -> str:
+        """The table in aligned columns, for a terminal."""
+        grid = [tuple(c.label for c in self.columns)]
+        grid += [row if not self.is_heading(row) else (row[0],) for row in self.aligned_rows()]
+        widths = [max(len(row[j]) for row in grid if len(row) > j and len(row) == len(self.columns))
+                  for j in range(len(self.columns))]  # fmt: skip
+
+        def line(row: tuple[str, ...]) -> str:
+            if len(row) != len(self.columns):
+                return row[0]
+            right = [c.align == "right" for c in self.columns]
+            cells = (x.rjust(w) if r else x.ljust(w) for x, w, r in zip(row, widths, right))
+            return "  ".join(cells).rstrip(" ")
+
+        return "\n".join([self.caption, *map(line, grid)])
+
+
+def _decimals(cells) -> int:
+    """The largest number of decimal places among the cells that are one number."""
+    matches = (NUMBER.fullmatch(cell) for cell in cells)
+    return max((len(m[1]) - 1 if m[1] else 0 for m in matches if m), default=0)
+
+
+def _pad(cell: str, places: int) -> str:
+    match = NUMBER.fullmatch(cell)
+    if not match or not places:
+        return cell
+    own = len(match[1]) - 1 if match[1] else 0
+    return cell + (POINT_SPACE if own == 0 else "") + FIGURE_SPACE * (places - own)
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A passage of Markdown whose numbers were computed. Labels that come from data go through `escape_markdown`."""
+
+    markdown: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: {"kind": "prose"}}
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Tidy rows on their way to `effects.csv`, `checks.csv` and `flow.csv`; a report does not show them.
+
+    Attributes
+    ----------
+    effects, checks, flow : DataFrames, or None.
+    """
+
+    effects: "pd.DataFrame | None" = None
+    checks: "pd.DataFrame | None" = None
+    flow: "pd.DataFrame | None" = None
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        frames = {k: v for k in ("effects", "checks", "flow") if (v := getattr(self, k)) is not None}
+        counts = ", ".join(f"{len(frame)} rows of {name}" for name, frame in frames.items())
+        meta = {"kind": "records"} | {name: frame_to_json(frame) for name, frame in frames.items()}
+        return {"text/plain": f"Published {counts or 'nothing'}.", META: meta}
+
+
+def publish(effects=None, checks=None, flow=None) -> Records:
+    """Put tidy rows into a cell's output, from where the report gathers them into its CSV files.
+
+    Parameters
+    ----------
+    effects : an `Effects` or a sequence of them.
+    checks : a `Check` or a sequence of them; their `table` stays behind.
+    flow : a flow DataFrame (`design.flow`) or a sequence of them.
+    """
+    import pandas as pd
+
+    def many(value) -> list:
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+
+    def stack(frames: list) -> "pd.DataFrame | None":
+        return pd.concat(frames, ignore_index=True) if frames else None
+
+    columns = ("outcome", "name", "null", "statistic", "p_value", "passed", "note")
+    rows = None if checks is None else [[getattr(c, column) for column in columns] for c in many(checks)]
+    return Records(
+        effects=None if effects is None else stack([e.table for e in many(effects)]),
+        checks=None if rows is None else pd.DataFrame(rows, columns=columns).astype({"passed": object}),
+        flow=None if flow is None else stack(many(flow)),
+    )
+
+
+def frame_to_json(frame: "pd.DataFrame") -> dict:
+    """A DataFrame as JSON that holds every bit of its floats: missing is null, infinity is text."""
+    return {
+        "columns": [str(c) for c in frame.columns],
+        "dtypes": [str(t) for t in frame.dtypes],
+        "rows": [[_plain(x) for x in row] for row in frame.itertuples(index=False, name=None)],
+    }
+
+
+def frame_from_json(data: dict) -> "pd.DataFrame":
+    """The inverse of `frame_to_json`."""
+    import pandas as pd
+
+    frame = pd.DataFrame(data["rows"], columns=data["columns"], dtype=object)
+    return frame.astype(dict(zip(data["columns"], data["dtypes"])))
+
+
+def _plain(value):
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    return value if isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,65 @@
+"""Which rows of the results an exhibit shows; a row that is not there is an error, never an empty exhibit."""
+
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.errors import InputError, unknown_name
+from relocation_analysis.estimation.effects import Effects
+
+MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
+
+
+def find_outcome(codebook: dict[str, Outcome], outcome: str) -> Outcome:
+    """The codebook's entry of `outcome`."""
+    if outcome not in codebook:
+        raise unknown_name("An outcome", outcome, codebook)
+    return codebook[outcome]
+
+
+def select_rows(effects: Effects, outcome: str, sort_by: str | None = None, **equal) -> pd.DataFrame:
+    """The rows of one outcome whose columns equal the given values, by `sort_by` or in the table's order."""
+    if outcome not in set(effects.table["outcome"]):
+        raise unknown_name("An outcome", outcome, effects.table["outcome"].unique())
+    rows = effects.select(outcome=outcome, **equal).table
+    if rows.empty:
+        wanted = " and ".join(f"{column} = {value!r}" for column, value in equal.items())
+        held = effects.select(outcome=outcome).table[list(equal)]
+        raise InputError(
+            f"The effects of {outcome!r} must have rows with {wanted}",
+            f"none of its {len(held)} rows is one; its first row is {held.iloc[0].to_dict()}",
+            "estimate them first, or ask for what the table holds",
+        )
+    return rows if sort_by is None else rows.sort_values(sort_by, kind="stable", ignore_index=True)
+
+
+def require_columns(frame: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
+    """Stop unless `frame` has the columns and at least one row."""
+    missing = [column for column in columns if column not in frame]
+    if missing or frame.empty:
+        problem = f"{len(missing)} missing, the first {missing[0]!r}" if missing else "it has no rows"
+        raise InputError(
+            f"{what} must have the columns {', '.join(columns)}", problem, "pass the table as it was made"
+        )
+
+
+def list_primaries(effects: Effects, codebook: dict[str, Outcome]) -> list[str]:
+    """The primary outcomes that the effects hold, in the order of the codebook."""
+    held = set(effects.table["outcome"])
+    found = [name for name, about in codebook.items() if about.role == "primary" and name in held]
+    if not found:
+        raise InputError(
+            "A summary must have an outcome",
+            f"none of the {len(held)} outcomes of these effects is primary",
+            "name the outcomes to show",
+        )
+    return found
+
+
+def is_reference(rows: pd.DataFrame) -> pd.Series:
+    """Rows of a universal base period: before the event, zero by construction and so without an error."""
+    return rows["estimate"].eq(0) & rows["std_error"].isna() & rows["event_time"].lt(0)
+
+
+def lacks_interval(rows: pd.DataFrame) -> bool:
+    """Whether an estimate has no interval though it is not zero by construction."""
+    return bool((rows["estimate"].notna() & rows["conf_low"].isna() & ~is_reference(rows)).any())

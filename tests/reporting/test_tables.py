@@ -1,0 +1,233 @@
+"""Tables print the numbers of their results, negative ones as plainly as positive ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relocation_analysis.errors import InputError
+from relocation_analysis.estimation.checks import Check
+from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.reporting.record_tables import (
+    FLOW,
+    tabulate_checks,
+    tabulate_flow,
+    tabulate_frame,
+    tabulate_truth,
+)
+from relocation_analysis.reporting.tables import (
+    tabulate_aggregations,
+    tabulate_estimators,
+    tabulate_event_study,
+    tabulate_headlines,
+    tabulate_subgroups,
+)
+from relocation_analysis.reporting.wording import format_count
+
+POWER = pd.DataFrame({"outcome": ["offfarm_wage"], "benchmark": [0.05], "power": [0.914], "mde": [0.042]})
+
+
+def heads(table):
+    return [column.label for column in table.columns]
+
+
+def row_of(table, first):
+    (found,) = [row for row in table.rows if row[0] == first and len(row) > 1]
+    return dict(zip(heads(table), found))
+
+
+def test_headlines_print_estimate_interval_and_power_in_the_unit_of_the_outcome(effects, codebook):
+    table = tabulate_headlines(effects, codebook, POWER, {"offfarm_wage": 0.84})
+    assert row_of(table, "Off-farm wage work") == {
+        "Outcome": "Off-farm wage work",
+        "Unit": "pp",
+        "Effect": "6.0",
+        "95% interval": "3.1 to 8.9",
+        "p": ".018",
+        "Holm p": ".055",
+        "Power for": "5.0: 91%",
+        "Detectable": "4.2",
+        "Units": "3,120",
+        "Clusters": "93 / 107",
+        "Covered": "84%",
+    }
+    assert row_of(table, "Minutes to school")["Effect"] == "\u221231.0"
+    assert row_of(table, "Debt outstanding")["Power for"] == "\u2013"
+
+
+def test_headlines_stand_in_the_order_of_their_roles(effects, codebook):
+    rows = tabulate_headlines(effects, codebook).rows
+    groups = [row[0] for row in rows if len(row) == 1]
+    assert groups == [
+        "Primary outcomes",
+        "Secondary outcomes",
+        "Possible harms",
+        "Delivered change",
+    ]
+    assert rows[1][0] == "Off-farm wage work"
+
+
+def test_one_role_has_no_heading_and_absent_power_no_columns(effects, codebook):
+    table = tabulate_headlines(effects.select(outcome="unmet"), codebook)
+    assert [len(row) for row in table.rows] == [len(table.columns)]
+    assert "Detectable" not in heads(table) and "Covered" not in heads(table)
+
+
+def test_a_negative_effect_prints_as_plainly_as_a_positive_one(effects, codebook):
+    row = row_of(tabulate_headlines(effects, codebook), "Enrolment at 16-18")
+    assert (row["Effect"], row["95% interval"]) == ("\u22123.0", "\u22124.5 to \u22121.5")
+
+
+def test_an_effect_without_an_error_has_a_dash_and_the_note_says_why(effects, codebook):
+    table = effects.table.copy()
+    blank = ["std_error", "p_value", "p_adjusted", "conf_low", "conf_high", "band_low", "band_high"]
+    table.loc[table["outcome"] == "unmet", blank] = np.nan
+    shown = tabulate_headlines(Effects(table, None, None), codebook)
+    assert list(row_of(shown, "Unmet need for care").values())[2:6] == [
+        "\u22122.0",
+        "\u2013",
+        "\u2013",
+        "\u2013",
+    ]
+    assert "fewer than five clusters" in shown.note
+    assert "fewer than five clusters" not in tabulate_headlines(effects, codebook).note
+
+
+def test_estimators_are_named_in_words(effects, codebook):
+    table = tabulate_estimators(effects, "offfarm_wage", codebook)
+    assert table.rows[0][0] == "Group-time (Callaway and Sant\u2019Anna)"
+    assert row_of(table, "Treated only, after minus before")["Effect"] == "12.0"
+    assert table.caption == "Effect on off-farm wage work by estimator (percentage points)"
+
+
+def test_the_event_study_table_holds_the_base_period_without_an_error(effects, codebook):
+    table = tabulate_event_study(effects, "offfarm_wage", codebook)
+    assert [row[0] for row in table.rows if len(row) == 1] == ["Before the move", "Since the move"]
+    assert table.rows[5] == ("\u22121 (base)", "0.0", *["\u2013"] * 6)
+    after = row_of(table, "3")
+    assert (after["Effect"], after["95% interval"], after["95% band"]) == (
+        "6.0",
+        "1.7 to 10.3",
+        "0.1 to 11.9",
+    )
+
+
+def test_aggregations_begin_with_the_headline(effects, codebook):
+    rows = tabulate_aggregations(effects, "offfarm_wage", codebook).rows
+    assert rows[0] == ("Overall",)
+    assert rows[1][:2] == ("Headline: years 0 to 3", "6.0")
+    assert len(rows) == 5
+
+
+def test_subgroups_stand_under_their_outcome_with_its_unit(effects, codebook):
+    table = tabulate_subgroups(effects, codebook, ["debt", "unmet"])
+    assert [row[0] for row in table.rows if len(row) == 1] == [
+        "Debt outstanding, thousand yuan",
+        "Unmet need for care, percentage points",
+    ]
+    assert len(table.rows) == 2 + 2 * 10
+
+
+def test_outcomes_with_the_same_flow_share_its_rows(codebook):
+    step = ("universe", "not aged 16-59 at the first wave", 2000, 300, 61000, 7700)
+    flow = pd.DataFrame(
+        [("offfarm_wage", *step), ("months_worked", *step), ("unmet", *step[:2], 0, 0, 1, 1)], columns=FLOW
+    )
+    rows = tabulate_flow(flow, codebook).rows
+    assert rows[0] == ("Off-farm wage work; Months in wage work",)
+    assert rows[1] == ("Universe", "not aged 16-59 at the first wave", "2,000", "300", "61,000", "7,700")
+    assert rows[2] == ("Unmet need for care",)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "passed", "verdict"),
+    [
+        (0.43, True, "not rejected"),
+        (0.01, False, "rejected"),
+        (None, True, "holds"),
+        (float("nan"), False, "fails"),
+        (None, None, "informs"),
+        (0.2, None, "not rejected"),
+        (0.01, None, "informs"),
+    ],
+)
+def test_a_check_says_its_verdict_in_words(codebook, p_value, passed, verdict):
+    null = "The paths before the move were parallel"
+    check = Check("unmet", "pre_trends", null, 12.3, p_value, passed, None, "Read on.")
+    table = tabulate_checks([check], codebook)
+    assert table.rows[0] == ("Trends before: the paths before the move were parallel. Read on.",)
+    assert row_of(table, "Unmet need for care")["Verdict"] == verdict
+    assert "passed" not in table.to_plain().lower()
+
+
+def test_notes_that_differ_within_a_group_stand_in_their_rows(codebook):
+    checks = [Check(o, "power", "It is found.", 0.914, None, True, None, o) for o in ("unmet", "debt")]
+    table = tabulate_checks(
+        [*checks, Check("", "balance", "They are alike", None, None, None, None, "A")], codebook
+    )
+    assert table.rows == (
+        ("Power: it is found.",),
+        ("Unmet need for care", "91%", "\u2013", "holds", "unmet"),
+        ("Debt outstanding", "91%", "\u2013", "holds", "debt"),
+        ("Balance at the first wave: they are alike. A",),
+        ("The design", "\u2013", "\u2013", "informs", ""),
+    )
+
+
+def test_the_truth_stands_beside_the_estimate_of_the_same_cells(effects, codebook):
+    table = effects.table.assign(estimator="callaway_santanna")
+    keys = [
+        ("headline", np.nan, 0.05),
+        ("event_time", -2.0, 0.0),
+        ("event_time", 3.0, 0.2),
+        ("event_time", 99.0, 1.0),
+    ]
+    truth = pd.DataFrame(keys, columns=["aggregation", "event_time", "truth"])
+    truth = truth.assign(outcome="offfarm_wage", subgroup="all")
+    chosen = table[(table["aggregation"] == "event_time") | (table["aggregation"] == "headline")]
+    chosen = chosen.drop_duplicates(["outcome", "subgroup", "aggregation", "event_time"])
+    shown = tabulate_truth(Effects(chosen, None, None), truth, codebook)
+    assert shown.rows == (
+        ("Off-farm wage work, percentage points",),
+        ("Headline: years 0 to 3", "5.0", "6.0", "3.1 to 8.9", "1.0", "yes"),
+        ("Three years after", "20.0", "6.0", "1.7 to 10.3", "\u221214.0", "no"),
+    )
+
+
+def test_any_frame_can_be_a_table_with_chosen_columns():
+    frame = pd.DataFrame({"claim": ["jobs", None], "n": [1240.0, np.nan], "other": [1, 2]})
+    table = tabulate_frame(
+        frame, "ledger", "The claims", {"claim": ("Claim", None), "n": ("People", format_count)}
+    )
+    assert table.rows == (("jobs", "1,240"), ("\u2013", "\u2013"))
+    assert [column.align for column in table.columns] == ["left", "right"]
+    assert table.id == "tbl-ledger"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda e, c: tabulate_estimators(e, "unmett", c), "write 'unmet'"),
+        (lambda e, c: tabulate_headlines(e.select(estimator="twfe"), c), "estimator = 'callaway_santanna'"),
+        (lambda e, c: tabulate_event_study(e, "unmet", c, estimator="twfe"), "none of its"),
+        (
+            lambda e, c: tabulate_headlines(e, {k: v for k, v in c.items() if k != "unmet"}),
+            "'unmet' is not one of",
+        ),
+        (
+            lambda e, c: tabulate_frame(pd.DataFrame({"a": [1]}), "x", "X", {"b": ("B", None)}),
+            "the first 'b'",
+        ),
+        (lambda e, c: tabulate_flow(pd.DataFrame(columns=FLOW), c), "it has no rows"),
+    ],
+)
+def test_a_table_without_its_data_says_what_is_missing(effects, codebook, make, message):
+    with pytest.raises(InputError) as error:
+        make(effects, codebook)
+    assert message in str(error.value)
+
+
+def test_no_table_changes_the_effects_it_is_given(effects, codebook):
+    before = effects.table.copy()
+    tabulate_headlines(effects, codebook)
+    tabulate_event_study(effects, "unmet", codebook)
+    pd.testing.assert_frame_equal(effects.table, before)
