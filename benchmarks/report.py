@@ -2,8 +2,8 @@
 
     python -m benchmarks.report [STUDY]
 
-Memory is the largest sum of resident sets over the command and all its kernels, sampled every 50 ms; pages that
-processes share are counted once in each.
+Memory is the largest sum of resident sets over the command and all its kernels, sampled every 50 ms; pages
+that processes share are counted once in each.
 """
 
 import subprocess

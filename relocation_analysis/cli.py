@@ -19,7 +19,7 @@ PROVINCE = click.option("--province", help="Name of a province; `relocation prov
 
 
 def parse_parameters(texts: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE texts as a dict. A value is a TOML scalar (true, 3, 0.5, "text"); anything else is text as it stands.
+    """NAME=VALUE texts as a dict: a value is a TOML scalar (true, 3, 0.5, "text") or else text as it stands.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def outcomes() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: exit status 0 where all is written, 1 where a report could not be made, 2 where input is wrong."""
+    """Entry point: exit status 0 where all is written, 1 where a report failed, 2 where input is wrong."""
     try:
         status = cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:

@@ -2,6 +2,8 @@
 
 import difflib
 
+LISTED = 24
+
 
 class InputError(ValueError):
     """Something a person gave us is not usable.
@@ -29,5 +31,6 @@ def unknown_name(kind: str, name: str, valid) -> InputError:
     """The error for a name that is not among the valid ones."""
     valid = [str(v) for v in valid]
     close = nearest(name, valid)
-    fix = f"write {close!r}" if close else f"use one of {', '.join(valid)}"
+    shown = ", ".join(valid[:LISTED]) + (f" or another of the {len(valid)}" if len(valid) > LISTED else "")
+    fix = f"write {close!r}" if close else f"use one of {shown}"
     return InputError(f"{kind} must be a known name", f"{name!r} is not one of the {len(valid)} known", fix)

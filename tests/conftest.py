@@ -55,12 +55,17 @@ def staggered(oracles):
 
 
 @pytest.fixture(scope="session")
-def mpdta():
-    """The 500 counties of the package did, with canonical names."""
+def mpdta_file():
     path = Path(os.environ.get("RELOCATION_DATA_MIRROR", ROOT.parent / "shared" / "data")) / "mpdta.rda"
     if not path.exists():
         pytest.skip(f"{path.name} is not on this machine")
-    table = read_file(path, "mpdta").rename(columns={"countyreal": "person", "year": "time", "lemp": "y"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def mpdta(mpdta_file):
+    """The 500 counties of the package did, with canonical names."""
+    table = read_file(mpdta_file, "mpdta").rename(columns={"countyreal": "person", "year": "time", "lemp": "y"})
     cohort = table["first.treat"].astype(float).replace(0, np.nan)
     return table.assign(cohort=cohort, village=table["person"])
 

@@ -85,7 +85,8 @@ def test_a_failed_chapter_ends_with_status_1_and_one_message(capsys, tmp_path, m
     status, _, err = run(capsys, "report", "--out", str(tmp_path))
     assert status == 1
     assert err == (
-        "The chapter 'employment' did not run: cell In [3] raised ValueError: x\nThe notebook is kept: failed.ipynb\n"
+        "The chapter 'employment' did not run: cell In [3] raised ValueError: x\n"
+        "The notebook is kept: failed.ipynb\n"
     )
 
 

@@ -152,7 +152,7 @@ def fit_adjusted(design: Design, outcome: Outcome, contrasts, subgroup: str = "a
         panel = panel[panel[trait].astype(str) == value]
     rows = panel.drop_duplicates([outcome.level, "time"])
     wide = rows.pivot(index=outcome.level, columns="time", values=outcome.name).reindex(columns=design.times)
-    first = rows.drop_duplicates(outcome.level).set_index(outcome.level).loc[wide.index]
+    first = rows.drop_duplicates(outcome.level).set_index(outcome.level, drop=False).loc[wide.index]
     weight = panel.groupby(outcome.level, observed=True)["weight"].max().loc[wide.index]
     return doubly_robust_att(
         wide.to_numpy(),

@@ -48,14 +48,16 @@ def tabulate_ledger(study: Study) -> Table | Prose:
     if study.ledger is None:
         return Prose("")
     claims = read_facts(study.ledger.removesuffix(".csv"))
-    claims = claims[claims["check"].notna() | claims["flag"].notna()]
+    tested = claims["testable"].str.startswith(("yes", "partly"))
+    claims = claims[tested | (claims["check"].notna() & claims["flag"].notna() & (claims["flag"] != "ok"))]
     body: list[tuple[str, ...]] = []
     for (source, published), group in claims.groupby(["source", "published"], sort=False):
         body.append((f"{source}, {published}",))
         body += [_claim(row) for _, row in group.iterrows()]
     columns = (Column("Claim"), Column("Figure", "right"), Column("Arithmetic"), Column("Remark"), Column("Could it be tested?"))
     return Table("tbl-ledger", columns, tuple(body), "What the press claims, and what the figures can bear",
-                 "Claims with an arithmetic or a remark; all are in data/press_claims.csv. No resident is named.",
+                 "Claims that a design here could test, and claims whose arithmetic calls for a remark; all are in data/press_claims.csv. "
+                 "No resident is named.",
                  "reporting.context_tables.tabulate_ledger")  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from relocation_analysis.data.sources import MIRROR
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.reporting.exhibits import META, Table, escape_markdown, frame_from_json
 
@@ -141,7 +142,7 @@ def read_chapter(name: str, path: Path, parameters: dict) -> NotebookNode:
 
 @contextmanager
 def _kernels(folder: Path):
-    """Settings of kernels that run this very interpreter, untouched by the user's own Jupyter and IPython files."""
+    """Kernels of this very interpreter, untouched by the user's own Jupyter and IPython files."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
@@ -149,6 +150,8 @@ def _kernels(folder: Path):
     with tempfile.TemporaryDirectory(prefix="relocation-", ignore_cleanup_errors=True) as scratch:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         env = ENVIRONMENT | {"IPYTHONDIR": scratch}
+        if mirror := os.environ.get(MIRROR):  # kernels run in the folder of the notebooks
+            env[MIRROR] = str(Path(mirror).resolve())
         spec = KernelSpec(argv=argv, display_name="Python 3", language="python", env=env)
         started, number = [], itertools.count()
 
@@ -158,9 +161,7 @@ def _kernels(folder: Path):
 
         class Kernel(AsyncKernelManager):
             def __init__(self, **settings):
-                if (
-                    os.name == "posix"
-                ):  # sockets in a private folder: no port to race for, nothing to eavesdrop on
+                if os.name == "posix":  # sockets in a private folder: no port to race for, nobody to listen in
                     settings |= {"transport": "ipc", "ip": f"{scratch}/{next(number)}"}
                 super().__init__(kernel_spec_manager=OwnInterpreter(), **settings)
                 started.append(self)
@@ -235,8 +236,8 @@ def _complaints(notebook: NotebookNode):
 def normalise(notebook: NotebookNode, name: str) -> NotebookNode:
     """The notebook without anything that makes two runs differ.
 
-    Times, run-dependent metadata, standard error (which holds paths) and memory addresses go; the id of a cell is
-    the hash of the chapter's name, its source and how often that source came before.
+    Times, run-dependent metadata, standard error (it holds paths) and memory addresses go; the id of a cell
+    is the hash of the chapter's name, its source and how often that source came before.
     """
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -339,7 +340,7 @@ def check_title(name: str, notebook: NotebookNode) -> str:
 
 
 def skipped_section(paths: dict[str, Path], reasons: dict[str, str]) -> NotebookNode:
-    """What stands in the report in place of chapters that were not run: their titles, each with its reason."""
+    """What stands in the report in place of chapters that were not run: title and reason of each."""
     lines = ["# Not in this report", ""]
     for name, reason in reasons.items():
         title = check_title(name, nbformat.read(paths[name], as_version=4))

@@ -1,7 +1,7 @@
 """What a cell of a notebook can show: a figure, a table, a passage of prose, or records for the CSV files.
 
-Each exhibit shows itself in JupyterLab and carries, under the MIME type `META`, what the renderer needs to number it,
-caption it and name the function behind it.
+Each exhibit shows itself in JupyterLab and carries, under the MIME type `META`, what the renderer needs to
+number it, caption it and name the function behind it.
 """
 
 import html
@@ -124,7 +124,7 @@ class Table:
             "note": self.note,
             "source": self.source,
         }
-        meta |= {"rows": len(self.rows)}
+        meta |= {"rows": len(self.rows), "columns": len(self.columns)}
         return {
             "text/html": self.to_html(),
             "text/typst": self.to_typst(),
@@ -137,7 +137,7 @@ class Table:
         return len(row) == 1 and len(self.columns) > 1
 
     def aligned_rows(self) -> tuple[tuple[str, ...], ...]:
-        """The rows, numbers of a right-aligned column padded so that their decimal points stand in one line."""
+        """The rows, numbers of a right-aligned column padded so that their points stand in one line."""
         body = [row for row in self.rows if not self.is_heading(row)]
         places = [_decimals(row[j] for row in body) for j in range(len(self.columns))]
 
@@ -149,7 +149,7 @@ class Table:
         )
 
     def to_html(self) -> str:
-        """A `figure` element: caption, the table in a region that scrolls, note. The renderer adds the number."""
+        """A `figure` element: caption, the table in a region that scrolls, note; the renderer numbers it."""
         heads = "".join(
             f'<th scope="col" class="{c.align}">{escape_html(c.label)}</th>' for c in self.columns
         )
@@ -228,7 +228,7 @@ def _pad(cell: str, places: int) -> str:
 
 @dataclass(frozen=True)
 class Prose:
-    """A passage of Markdown whose numbers were computed. Labels that come from data go through `escape_markdown`."""
+    """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`."""
 
     markdown: str
 

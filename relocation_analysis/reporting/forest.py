@@ -80,7 +80,7 @@ def enter_subgroups(rows: pd.DataFrame) -> list[Entry]:
         enter(row, wording.label_subgroup("all")) for _, row in rows[rows["subgroup"] == "all"].iterrows()
     ]
     levels = rows[rows["subgroup"] != "all"]
-    for covariate, group in levels.groupby(levels["subgroup"].str.partition("=")[0], sort=False):
+    for covariate, group in levels.groupby(levels["subgroup"].str.split("=").str[0], sort=False):
         entries.append(Entry(wording.label_covariate(covariate)))
         entries += [
             enter(row, wording.label_subgroup(row["subgroup"]), indent=True) for _, row in group.iterrows()

@@ -55,7 +55,7 @@ def hash_files(paths: Iterable[Path], root: Path | None = None) -> str:
 
 
 def fingerprint(study, formats: Iterable[str]) -> str:
-    """SHA-256 over everything that decides the bytes of a report: code, notebooks, templates, data, settings, lock."""
+    """SHA-256 over all that decides the bytes of a report: code, notebooks, data, settings, lock."""
     parts = [hash_files(code_files(), ROOT), hash_files(data_files(study)), code_version(), python_version()]
     return digest([*parts, *sorted(formats), json.dumps(settings(study), sort_keys=True)])
 
@@ -115,10 +115,11 @@ def introduction() -> str:
     """The Markdown above the tables of the last page."""
     return (
         "# How this report was made {#provenance}\n\n"
-        "Every number, figure and table above was computed by a function of this project from the files and settings "
-        "below. The same code, data and settings give the same bytes again. The executed chapters, with their code, "
-        "are in `report.ipynb`; all estimates are in `effects.csv`, all checks in `checks.csv`, every exclusion in "
-        f"`flow.csv`. Checksums are SHA-256, the first {SHOWN_DIGITS} digits of 64."
+        "Every number, figure and table above was computed by a function of this project from the files and "
+        "settings below. The same code, data and settings give the same bytes again. The executed chapters, "
+        "with their code, are in `report.ipynb`; all estimates are in `effects.csv`, all checks in "
+        "`checks.csv`, every exclusion in `flow.csv`. "
+        f"Checksums are SHA-256, the first {SHOWN_DIGITS} digits of 64."
     )
 
 
@@ -149,13 +150,30 @@ def record(study, exhibits: list[dict]) -> list[Table]:
     sources = [(m["label"], m["caption"], m.get("source", "")) for m in exhibits]
     source = "reporting.provenance.record"
     return [
-        Table("tbl-code_and_data", (Column("What"), Column("Which")), (*made, ("Files",), *files), "Code and data",
-              note="Every installed package, with its hash, is in requirements.lock.", source=source),
-        Table("tbl-settings", (Column("Of"), Column("Settings")), tuple(_grouped(settings(study))), "Settings",
-              note="Texts and settings without a value are left out; they are in the study file.", source=source),
-        Table("tbl-exhibits", (Column("Exhibit"), Column("Caption"), Column("Function")), tuple(sources),
-              "Exhibits and the functions behind them", source=source),
-    ]  # fmt: skip
+        Table(
+            "tbl-code_and_data",
+            (Column("What"), Column("Which")),
+            (*made, ("Files",), *files),
+            caption="Code and data",
+            note="Every installed package, with its hash, is in requirements.lock.",
+            source=source,
+        ),
+        Table(
+            "tbl-settings",
+            (Column("Of"), Column("Settings")),
+            tuple(_grouped(settings(study))),
+            caption="Settings",
+            note="Texts and settings without a value are left out; they are in the study file.",
+            source=source,
+        ),
+        Table(
+            "tbl-exhibits",
+            (Column("Exhibit"), Column("Caption"), Column("Function")),
+            tuple(sources),
+            caption="Exhibits and the functions behind them",
+            source=source,
+        ),
+    ]
 
 
 def _grouped(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Turns the joined notebook into the report: numbered, cross-referenced, as one HTML page and as Typst for the PDF.
+"""Turns the joined notebook into the report: numbered, cross-referenced, as one HTML page and as a PDF.
 
-Three nbconvert exporters (`jupyter nbconvert --to relocation_html report.ipynb` works as well): templates make pandoc
-Markdown of the notebook, pandoc makes the page, Typst makes the PDF.
+Three nbconvert exporters (`jupyter nbconvert --to relocation_html report.ipynb` works too): templates make
+pandoc Markdown of the notebook, pandoc makes the page, Typst makes the PDF.
 """
 
 import base64
@@ -48,7 +48,7 @@ def words(language: str) -> dict[str, str]:
 
 
 def number_exhibits(notebook: NotebookNode, vocabulary: dict[str, str]) -> dict[str, str]:
-    """Number figures and tables in reading order: id -> "Figure 3", also put into each exhibit's META as `label`."""
+    """Number figures and tables in reading order: id -> "Figure 3", also put into META as `label`."""
     labels, count = {}, {}
     for meta in exhibits_of(notebook):
         if meta["kind"] not in ("figure", "table"):
@@ -91,7 +91,7 @@ def resolve_references(markdown: str, labels: dict[str, str]) -> str:
 
 
 def prepare(notebook: NotebookNode) -> NotebookNode:
-    """A copy with numbered exhibits, resolved references, folded code, and references where something is cited."""
+    """A copy with numbered exhibits, resolved references, folded code and a place for works cited."""
     notebook = copy.deepcopy(notebook)
     vocabulary = words(notebook.metadata.relocation.language)
     labels = number_exhibits(notebook, vocabulary)
@@ -115,7 +115,7 @@ def _texts(notebook: NotebookNode):
 
 
 def _fold_code(notebook: NotebookNode) -> None:
-    """Give each cell that shows something the code since the last text or shown thing, to be folded above it."""
+    """Give each cell that shows something the code since the last text or shown thing."""
     waiting = []
     for cell in notebook.cells:
         if cell.cell_type != "code":

@@ -23,7 +23,7 @@ def report_folder(study, out: Path) -> Path:
 
 
 def is_current(folder: Path, fingerprint: str) -> bool:
-    """Whether the report in `folder` was made from what `fingerprint` stands for and every output is still intact."""
+    """Whether the report in `folder` is the one of `fingerprint` and every output is still intact."""
     try:
         run = json.loads((folder / RUN).read_text(encoding="utf-8"))
         intact = all(provenance.sha256_of(folder / name) == sha for name, sha in run["outputs"].items())
@@ -115,7 +115,7 @@ def _write_outputs(study, plan: list, draft: Path, formats, progress, folder: Pa
 
 
 def _plan(study) -> list[tuple[str, str]]:
-    """Chapters in order, each with the reason why it is not run, or blank; bad data stop here, before any kernel."""
+    """Chapters in order, each with the reason why it is not run, or blank; bad data stop here."""
     from relocation_analysis.data.panel import check_panel, read_panel, study_chapters
 
     return study_chapters(check_panel(read_panel(study), study), study)
@@ -149,7 +149,7 @@ def _join(study, plan: list[tuple[str, str]], chapters: dict):
 
 
 def _put_in_place(draft: Path, names: list[str], folder: Path) -> None:
-    """Move files one by one, each whole; `run.json` last, so that a report cut short here does not count as current."""
+    """Move files one by one, each whole; `run.json` last: a report cut short here is not current."""
     (folder / "figures").mkdir(exist_ok=True)
     for name in names:
         os.replace(draft / name, folder / name)

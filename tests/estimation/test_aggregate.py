@@ -4,6 +4,8 @@ did.csv prints five digits of event times and eight significant ones of the rest
 differ by half a unit of the last digit. The largest difference seen is 4.99e-9 of the eight-digit values, that is, rounding.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,30 +29,26 @@ def to_the_printed_digit(value, printed):
 
 
 def did_rows():
-    from pathlib import Path
-
     table = pd.read_csv(Path(__file__).parents[1] / "oracles" / "did.csv", comment="#", dtype=str)
     return table[table["xformla"] == "~1"]
 
 
 @pytest.mark.parametrize("setting", list(did_rows().groupby(KEYS).groups), ids="-".join)
 def test_r_did_without_covariates(request, fit, averages, setting):
-    """`dr`, `reg` and `ipw` are one estimator without covariates; each row of R is its own unit where nobody is followed."""
+    """`dr`, `reg` and `ipw` are one estimator without covariates. In repeated cross-sections each row is its own unit; an
+    unbalanced panel R treats as repeated cross-sections of the same persons."""
     data, sampling, _, control, cluster, weights = setting
     rows = did_rows()
     rows = rows[(rows[KEYS] == list(setting)).all(axis=1)]
     panel = request.getfixturevalue("mpdta" if data == "mpdta" else "staggered")
     panel = panel.assign(weight=1.0 + panel["person"] % 3 if weights != "none" else 1.0)
-    if sampling == "unbalanced panel":  # R turns it into repeated cross-sections, clustered by unit
-        panel = panel[(7 * panel["person"] + 13 * panel["time"]) % 11 != 0]
     comparison = {"nevertreated": "never_treated", "notyettreated": "not_yet_treated"}[control]
-    if sampling == "panel":
-        found = averages(fit(panel, "village" if cluster == "cl" else "person", comparison))
-    else:
-        panel = panel.assign(row=np.arange(len(panel)))
-        cluster = "row" if sampling == "repeated cross-sections" else "person"
-        panel = panel.rename(columns={"person": "unit"}).assign(person=panel["row"], row=panel["row"])
-        found = averages(fit(panel, "row" if cluster == "row" else "unit", comparison, sampling="repeated"))
+    cluster = "village" if cluster == "cl" else "person"
+    if sampling == "unbalanced panel":
+        panel = panel[(7 * panel["person"] + 13 * panel["time"]) % 11 != 0]
+    if sampling == "repeated cross-sections":
+        panel = panel.assign(person=np.arange(len(panel)))
+    found = averages(fit(panel, cluster, comparison, sampling="panel" if sampling == "panel" else "repeated"))
     for row in rows.itertuples():
         estimate, error = found[NAMES.get(row.aggregation, row.aggregation)]
         assert to_the_printed_digit(estimate, row.estimate), row
@@ -61,7 +59,7 @@ def test_pairing_units_of_an_unbalanced_panel_is_another_estimator_than_that_of_
     panel = staggered[(7 * staggered["person"] + 13 * staggered["time"]) % 11 != 0]
     estimate, _ = averages(fit(panel, "person"))["overall_simple"]
     assert abs(estimate - 0.50768748) > 0.01  # R's, from repeated cross-sections
-    assert abs(estimate - 0.47465682) < 0.01  # nearer to what the whole panel gives
+    assert abs(estimate - 0.47465682) < 0.01  # what the whole panel gives
 
 
 # ---- by hand

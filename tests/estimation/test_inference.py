@@ -1,7 +1,8 @@
 """Errors, intervals, bands and tests.
 
-The bootstrap critical values of R (9,999 draws) have a Monte-Carlo error: with 9,999 draws the standard error of a 95%
-quantile near 2.6 is about .015, on both sides; .06 is three of them together.
+The bootstrap critical values of R have a Monte-Carlo error: with 9,999 draws three seeds of ours gave 2.520, 2.575 and 2.528
+for mpdta, a standard error of about .025; .09 is two and a half of them on both sides. R divides the draws by their
+interquartile range, we by the error itself: to compare, the error is replaced by that range here.
 """
 
 import numpy as np
@@ -121,11 +122,14 @@ def event_study_critical(effects, key):
     wanted = list_aggregations(effects, ("event_time",))
     errors = cluster_errors(aggregate_effects(effects, wanted), "ignore")
     signs = random_signs(generator("critical", key), 9_999, len(effects.clusters))
+    spread = stats.iqr(signs @ errors.influence, axis=0) / (2 * stats.norm.ppf(0.75))
+    np.testing.assert_allclose(spread, errors.std_error, rtol=0.12)
+    errors = Errors(errors.influence, spread, errors.se_type, errors.df)
     return critical_value(errors, np.arange(len(wanted)), signs)
 
 
 def test_the_critical_value_of_mpdta_is_that_of_r_within_monte_carlo_error(mpdta, fit):
-    assert event_study_critical(fit(mpdta, "person"), "mpdta") == pytest.approx(2.507, abs=0.06)
+    assert event_study_critical(fit(mpdta, "person"), "mpdta") == pytest.approx(2.507, abs=0.09)
 
 
 def test_the_critical_value_with_covariates_and_clusters_is_that_of_r_within_monte_carlo_error(staggered, fit):
@@ -135,7 +139,7 @@ def test_the_critical_value_with_covariates_and_clusters_is_that_of_r_within_mon
     x = units[["x1", "x2"]].to_numpy()
     effects = doubly_robust_att(y.to_numpy(), tuple(y.columns), x, np.ones(len(y)), units["cohort"].to_numpy(),
                                 units["village"].to_numpy(), contrasts).effects  # fmt: skip
-    assert event_study_critical(effects, "staggered") == pytest.approx(2.6827, abs=0.06)
+    assert event_study_critical(effects, "staggered") == pytest.approx(2.6827, abs=0.09)
 
 
 def test_the_joint_test_rejects_exactly_where_the_band_leaves_zero_out():

@@ -58,7 +58,8 @@ def test_two_runs_of_two_chapters_leave_the_same_bytes(tmp_path, progress):
 
 
 def test_kernels_run_this_interpreter_in_the_folder_asked_for_with_one_thread(tmp_path, progress):
-    ask = "import os, sys\n(sys.executable, os.getcwd(), os.environ['OMP_NUM_THREADS'], os.environ['PYTHONHASHSEED'])"
+    names = "['OMP_NUM_THREADS', 'PYTHONHASHSEED']"
+    ask = f"import os, sys\n(sys.executable, os.getcwd(), *map(os.environ.get, {names}))"
     shown = run(write_notebook(tmp_path, ask), progress).cells[-1].outputs[0].data["text/plain"]
     assert eval(shown) == (sys.executable, os.path.realpath(tmp_path), "1", "0")
 

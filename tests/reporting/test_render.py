@@ -19,7 +19,7 @@ from relocation_analysis.reporting.render import (
 )
 
 HOSTILE = "<script>alert(1)</script> #typst $x$ *b* _u_ @y {{ x }} `c`"
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="100pt" height="50pt"><rect width="100" height="50"/></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="100pt" height="50pt"><rect width="9" height="5"/></svg>'
 BANNER = "Simulated data: not evidence about any real household"
 BIBLIOGRAPHY = """@article{callaway2021, title={Difference-in-differences with multiple time periods},
 author={Callaway, Brantly and Sant'Anna, Pedro H. C.}, journal={Journal of Econometrics}, year={2021}}"""
