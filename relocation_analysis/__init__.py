@@ -21,7 +21,7 @@ _PUBLIC = {
     "estimation.aggregate": ("aggregate_effects", "list_aggregations"),
     "estimation.doubly_robust": ("doubly_robust_att",),
     "estimation.effects": ("Effects", "join_effects"),
-    "estimation.estimate": ("adjust_headlines", "domain_family", "estimate"),
+    "estimation.estimate": ("adjust_headlines", "domain_family", "estimate", "primary_family"),
     "estimation.benchmarks": ("estimate_alternatives", "estimate_twfe"),
     "estimation.power": ("design_power",),
     "estimation.checks": ("Check",),

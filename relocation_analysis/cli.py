@@ -109,7 +109,9 @@ def _write_panel(panel, path: Path) -> None:
     elif path.suffix == ".parquet":
         panel.to_parquet(path, index=False)
     else:
-        panel.to_stata(path, write_index=False, version=118)
+        texts = {c: panel[c].astype(object).where(panel[c].notna(), "") for c in panel.select_dtypes("category")}
+        numbers = {c: panel[c].astype(float) for c in panel.columns if str(panel[c].dtype) == "Int32"}
+        panel.assign(**texts, **numbers).to_stata(path, write_index=False, version=118)
 
 
 @cli.command()

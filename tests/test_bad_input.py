@@ -290,7 +290,26 @@ def test_the_command_line_ends_with_status_2_without_traceback_and_writes_nothin
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
 
 
-# ---- what is odd and no error
+# ---- what a study asks of its panel
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [('[columns]\nage = "agee"', "Every column that a study maps must be in its file.\n"
+      "Problem: age = 'agee' is not among the 9 columns.\nFix: write 'age'."),
+     ("[missing]\ncohrt = 0", "A column of [missing] must be a known name.\nProblem: 'cohrt' is not one of the 9 known.\n"
+      "Fix: write 'cohort'.")],
+)  # fmt: skip
+def test_a_setting_that_names_no_column_is_answered_with_the_nearest(tmp_path, settings, expected):
+    study = read_study(write_study(tmp_path, STUDY + settings, good()))
+    assert message(lambda: read_panel(study)) == expected
+
+
+def test_a_province_that_the_file_lacks_is_answered_with_the_nearest(tmp_path):
+    study = read_study(write_study(tmp_path, STUDY, good().assign(province="guizhou")), "guizhuo")
+    assert message(lambda: read_panel(study)).endswith("Fix: write 'guizhou'.")
+    study = read_study(write_study(tmp_path, STUDY, good()), "guizhou")
+    assert "the file has no such column" in message(lambda: read_panel(study))
 
 
 def test_a_stratum_that_the_panel_lacks_is_named(tmp_path):

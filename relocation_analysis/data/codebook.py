@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from relocation_analysis.paths import DATA
 
 DOMAINS = ("employment", "schooling", "health_access", "other")
-HOLM_ROLES = ("primary", "secondary", "adverse")
 
 
 class Outcome(BaseModel):

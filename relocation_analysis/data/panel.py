@@ -31,8 +31,11 @@ def read_panel(study: Study) -> pd.DataFrame:
             raise InputError("Every column that a study maps must be in its file",
                              f"{canonical} = {column!r} is not among the {len(frame.columns)} columns",
                              f"write {close!r}" if close else f"name one of {', '.join(map(str, frame.columns[:12]))}")  # fmt: skip
-    frame = frame.rename(columns={column: canonical for canonical, column in study.columns.items()})
+    mapped = {canonical: frame[column] for canonical, column in study.columns.items()}
+    frame = frame.drop(columns=set(study.columns.values()) - set(mapped)).assign(**mapped)
     for column, code in study.missing.items():
+        if column not in frame.columns:
+            raise unknown_name("A column of [missing]", column, frame.columns)
         frame[column] = frame[column].mask(frame[column] == code)
     return _of_province(frame, study)
 

@@ -67,7 +67,6 @@ class Study(Strict):
     subgroups: tuple[str, ...] = ()
     seed: int = Field(default=2020, ge=0)
     show_truth: bool = False
-    disclosure: Literal["restricted", "public"] = "restricted"
     estimand: str = ""
     context: str = ""
     citation: str = ""

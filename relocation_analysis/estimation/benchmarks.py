@@ -28,17 +28,19 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
                   NEVER_ONLY if other == "never_treated" else NOT_YET),
         _headline(design, outcome, cells,
                   contrasts_of(design, outcome, "varying", None, settings.anticipation + 1), BASE_EARLIER),
-        _headline(design, outcome, levels, _own_change(design, levels), "before_after"),
-        _headline(design, outcome, levels, _last_wave(design, levels), "cross_section", "overall_simple"),
+        _headline(design, outcome, levels, _own_change(design, levels), "before_after", adjusted=False),
+        _headline(design, outcome, levels, _last_wave(design, levels), "cross_section", "overall_simple", adjusted=False),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
     return join_effects([part for part in parts if part is not None])
 
 
-def _headline(design, outcome, cells, contrasts, estimator: str, aggregation: str = "headline") -> Effects | None:
+def _headline(
+    design, outcome, cells, contrasts, estimator: str, aggregation: str = "headline", adjusted: bool = True
+) -> Effects | None:
     if not contrasts:
         return None
-    effects = effects_of(design, outcome, cells, contrasts, estimator, (aggregation,), covariates=False)
+    effects = effects_of(design, outcome, cells, contrasts, estimator, (aggregation,), adjusted=adjusted)
     if effects.table.empty:
         return None
     return Effects(effects.table.assign(aggregation="headline"), effects.influence, effects.clusters)

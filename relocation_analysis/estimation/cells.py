@@ -117,7 +117,7 @@ def _observations(connection, outcome: Outcome, cluster: str, by, weighted: bool
             CASE WHEN isfinite(CAST(cohort AS DOUBLE)) THEN CAST(cohort AS DOUBLE) ELSE 'inf' END AS cohort,
             {age} AS age, CAST({"weight" if weighted else "1"} AS DOUBLE) AS weight, CAST({_quote(outcome.name)} AS DOUBLE) AS y{split}
         FROM panel WHERE isfinite(CAST({_quote(outcome.name)} AS DOUBLE))""")
-    if outcome.level == "household":
+    if outcome.level != "person":
         columns = "".join(f", min({_quote(name)}) AS {_quote(name)}" for name in by)
         connection.execute(f"""
             CREATE VIEW obs AS SELECT unit, min(cluster) AS cluster, time, min(cohort) AS cohort, min(age) AS age,
@@ -141,7 +141,7 @@ def _survey(connection, outcome: Outcome, by) -> tuple[bool, int, int]:
     Equal sums of 64-bit hashes over units stand for equal sets of units: two different sets agree by accident with
     probability 2**-64. The cell of a household, whose members come and go, belongs to what must stay the same.
     """
-    fixed = ["unit", "weight", *(("cluster", "cohort", *by) if outcome.level == "household" else ())]
+    fixed = ["unit", "weight", *(("cluster", "cohort", *by) if outcome.level != "person" else ())]
     rows = connection.execute(f"""SELECT count(*), sum(hash({", ".join(map(_quote, fixed))})), max(abs(y)), max(weight)
                                   FROM obs GROUP BY time""").fetchall()
     balanced = len({row[:2] for row in rows}) == 1

@@ -121,10 +121,10 @@ def effects_of(
     estimator: str,
     aggregations: tuple[str, ...],
     subgroup: str = "all",
-    covariates: bool = True,
+    adjusted: bool = True,
 ) -> Effects:
-    """Effects from one set of contrasts, aggregated, with their errors."""
-    if covariates and is_adjusted(design, outcome):
+    """Effects from one set of contrasts, aggregated, with their errors; `adjusted` for the study's covariates if it has any."""
+    if adjusted and is_adjusted(design, outcome):
         fit = fit_adjusted(design, outcome, contrasts, subgroup).effects
     else:
         settings = design.study.design
@@ -157,13 +157,20 @@ def fit_adjusted(design: Design, outcome: Outcome, contrasts, subgroup: str = "a
     return doubly_robust_att(
         wide.to_numpy(),
         design.times,
-        first[list(design.covariates)].to_numpy(dtype=float),
+        _covariate_matrix(first, design),
         weight.to_numpy(dtype=float),
         first["cohort"].fillna(NEVER).to_numpy(dtype=float),
         first[design.cluster].to_numpy(),
         contrasts,
         design.study.design.few_clusters == "jackknife",
     )
+
+
+def _covariate_matrix(first: pd.DataFrame, design: Design) -> np.ndarray:
+    """Units x k: the study's covariates and a dummy for every stratum but the first."""
+    strata = first[list(design.study.design.strata)].astype(str).agg("/".join, axis=1) if design.study.design.strata else None
+    dummies = [] if strata is None else [pd.get_dummies(strata, drop_first=True, dtype=float).to_numpy()]
+    return np.hstack([first[list(design.covariates)].to_numpy(dtype=float), *dummies])
 
 
 def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
@@ -220,6 +227,11 @@ def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
     rows &= table["outcome"].isin(names)
     table.loc[rows, "p_adjusted"] = adjust_holm(table.loc[rows, "p_value"].to_numpy())
     return replace(effects, table=table)
+
+
+def primary_family(design: Design) -> tuple[str, ...]:
+    """The outcomes over which the overview's p-values are adjusted: the primaries, or all where there is none."""
+    return tuple(n for n, outcome in design.outcomes.items() if outcome.role == "primary") or tuple(design.outcomes)
 
 
 def domain_family(design: Design) -> tuple[str, ...]:

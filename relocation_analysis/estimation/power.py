@@ -20,12 +20,12 @@ def design_power(effects: Effects, codebook: dict[str, Outcome]) -> pd.DataFrame
 
     Returns one row per outcome: outcome, benchmark, std_error, power, mde.
     """
-    table = effects.table.query("aggregation == 'headline' and subgroup == 'all' and estimator == @MAIN")
+    headlines = effects.select(aggregation="headline", subgroup="all", estimator=MAIN)
     rows = []
-    for row in table.itertuples():
+    for row in headlines.table.itertuples():
         benchmark = codebook[row.outcome].benchmark_effect
         few = row.se_type == "cluster_jackknife"
-        df = max(min(row.n_clusters_treated + row.n_clusters_comparison, len(effects.clusters)) - 1, 1) if few else np.inf
+        df = max(np.count_nonzero(headlines.influence[:, row.Index]) - 1, 1) if few else np.inf
         quantile = stats.t.ppf((1 + LEVEL) / 2, df)
         shift = np.nan if benchmark is None else benchmark / row.std_error
         power = stats.t.sf(quantile - shift, df) + stats.t.cdf(-quantile - shift, df)

@@ -36,11 +36,17 @@ def raw_means(design: Design, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["cohort", "time", "mean", "n"])
 
 
+def movers(cohort: pd.Series, design: Design) -> pd.Series:
+    """True for those who moved by the last wave; where everybody did, for those who moved before the last cohort."""
+    moved = cohort.notna() & (cohort <= design.times[-1])
+    return moved & (cohort < cohort.max()) if moved.all() else moved
+
+
 def baseline_balance(design: Design) -> pd.DataFrame:
-    """Means of movers and of those who never moved in the panel at its first wave, and their standardised difference
+    """Means at the first wave of movers and of those who stayed (see `movers`), and their standardised difference
     (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference."""
     first = design.panel[design.panel["time"] == design.times[0]]
-    moved = first["cohort"].notna() & (first["cohort"] <= design.times[-1])
+    moved = movers(first["cohort"], design)
     columns = {}
     for name in dict.fromkeys((*design.subgroups, *design.study.design.strata)):
         levels = sorted(first[name].dropna().unique())
@@ -61,7 +67,7 @@ def check_balance(design: Design) -> Check:
     """Whether movers differed from never-movers at the first wave. Levels may differ; trends may not."""
     table = baseline_balance(design)
     largest = float(table["difference"].abs().max()) if table["difference"].notna().any() else None
-    return Check("", "balance", "At the first wave movers were like those who never moved", largest, None, None, table,
+    return Check("", "balance", "At the first wave movers were like those who stayed, or moved last where nobody stayed", largest, None, None, table,
                  "The statistic is the largest standardised difference. The design allows levels to differ; what differs may "
                  "also have had another trend.")  # fmt: skip
 
@@ -73,8 +79,9 @@ def check_attrition(design: Design) -> Check:
     grid = roster.merge(pd.DataFrame({"time": design.times}), how="cross")
     seen = pd.MultiIndex.from_frame(design.panel[[settings.unit, "time"]])
     grid["observed"] = pd.MultiIndex.from_frame(grid[[settings.unit, "time"]]).isin(seen).astype(float)
-    moved = grid["cohort"].notna() & (grid["cohort"] <= design.times[-1])
-    table = grid.groupby([moved.rename("moved"), "time"])["observed"].mean().unstack("moved")
+    grid["seen"] = grid["observed"] * grid["weight"]
+    sums = grid.groupby([movers(grid["cohort"], design).rename("moved"), "time"])[["seen", "weight"]].sum()
+    table = (sums["seen"] / sums["weight"]).unstack("moved")
     table = table.rename(columns={True: "moved", False: "stayed"}).rename_axis(columns=None).reset_index()
     null = "Relocation does not change who is observed"
     if (grid["observed"] == 1).all():

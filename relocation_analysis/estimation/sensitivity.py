@@ -1,5 +1,7 @@
 """Checks of the identifying assumption: trends before the move, base period, comparison group, single cohorts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
@@ -7,7 +9,7 @@ from scipy import optimize, stats
 from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES, aggregate_effects, list_aggregations
 from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, NOT_YET
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.cohort_time import base_period, estimate_cohort_time
+from relocation_analysis.estimation.cohort_time import estimate_cohort_time
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.estimate import (
@@ -91,15 +93,13 @@ def check_single_cohorts(design: Design, effects: Effects, name: str) -> Check:
     outcome = design.outcomes[name]
     cells = outcome_cells(design, outcome)
     main = effects.select(outcome=name, estimator=MAIN, aggregation="headline", subgroup="all").table["estimate"]
-    cohorts = [c for c in design.cohorts if c <= design.times[-1] and
-               base_period(c, design.times, design.study.design.anticipation) is not None]  # fmt: skip
+    everything = contrasts_of(design, outcome, "varying")
     rows = []
-    for cohort in cohorts:
-        contrasts = tuple(c for c in contrasts_of(design, outcome, "varying") if c.cohort != cohort)
-        kept = cells.subset((cells.rows["cohort"] != cohort).to_numpy())
-        contrasts = tuple(c for c in contrasts if set(c.comparison) - {cohort})
+    for cohort in dict.fromkeys(c.cohort for c in everything):
+        without = (replace(c, comparison=tuple(g for g in c.comparison if g != cohort)) for c in everything if c.cohort != cohort)
+        contrasts = tuple(c for c in without if c.comparison)
         if contrasts:
-            found = effects_of(design, outcome, kept, contrasts, MAIN, ("headline",), covariates=False).table
+            found = effects_of(design, outcome, cells, contrasts, MAIN, ("headline",)).table
             if len(found):
                 rows.append((cohort, found["estimate"].iloc[0], found["std_error"].iloc[0]))
     table = pd.DataFrame(rows, columns=["cohort", "estimate", "std_error"])
@@ -130,7 +130,7 @@ def known_truth(design: Design, truth: pd.DataFrame) -> pd.DataFrame:
         contrasts = contrasts_of(design, outcome, "varying")
         fit = estimate_cohort_time(outcome_cells(design, outcome), contrasts, design.study.design.strata)
         exact = np.array([known.get((c.cohort, c.time), 0.0 if c.event_time < 0 else np.nan) for c in contrasts])
-        fit = type(fit)(**{**fit.__dict__, "att": np.where(np.isfinite(fit.att), exact, np.nan)})
+        fit = replace(fit, att=np.where(np.isfinite(fit.att), exact, np.nan))
         wanted = list_aggregations(fit, ("headline", "event_time"))
         values = aggregate_effects(fit, wanted).estimate
         rows += [(name, "all", a.name, a.event_time, v) for a, v in zip(wanted, values, strict=True)]

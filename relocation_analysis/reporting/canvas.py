@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Sheet
@@ -25,8 +26,8 @@ BLUE, PALE_BLUE, ORANGE = "#0072B2", "#8DBEDD", "#D55E00"
 
 @contextmanager
 def house_style():
-    """Draw in the house style and no other: the reader's own matplotlibrc has no say."""
-    with matplotlib.rc_context(fname=STYLE):
+    """Draw in the house style, on seaborn's for print, and no other: the reader's own matplotlibrc has no say."""
+    with seaborn.axes_style("ticks"), seaborn.plotting_context("paper"), matplotlib.rc_context(fname=STYLE):
         yield
 
 

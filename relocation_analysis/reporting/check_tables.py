@@ -57,5 +57,5 @@ def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Tabl
         body.append(("95% interval", *ends))
     heads = (Column("Years since the move"), *(Column(wording.format_period(t), "right") for t in times))
     return Table("tbl-event_times", heads, tuple(body), "Effects by years since the move",
-                 "Pointwise intervals. A dash: no comparison remains, or too few clusters for an interval.",
+                 "Pointwise intervals. A dash: no wave, nobody to compare with, or too few clusters for an interval.",
                  "reporting.check_tables.tabulate_event_times")  # fmt: skip

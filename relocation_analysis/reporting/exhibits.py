@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 META = "application/vnd.relocation+json"
 KINDS = {"figure": "fig-", "table": "tbl-"}
 ALIGNMENTS = ("left", "right", "center")
+LINE = 110  # characters of a table's type across the page
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 NUMBER = re.compile(r"[-\u2212+]?[\d,]+(\.\d+)?")
 
@@ -124,7 +125,7 @@ class Table:
             "note": self.note,
             "source": self.source,
         }
-        meta |= {"rows": len(self.rows), "columns": len(self.columns)}
+        meta |= {"lines": self.lines, "columns": len(self.columns)}
         return {
             "text/html": self.to_html(),
             "text/typst": self.to_typst(),
@@ -135,6 +136,12 @@ class Table:
     def is_heading(self, row: tuple[str, ...]) -> bool:
         """Whether `row` is the heading of a group."""
         return len(row) == 1 and len(self.columns) > 1
+
+    @property
+    def lines(self) -> int:
+        """About how many lines the rows take on a page, cells of text being broken."""
+        width = LINE // len(self.columns)
+        return sum(max(math.ceil(len(cell) / width) or 1 for cell in row) if len(row) > 1 else 1 for row in self.rows)
 
     def aligned_rows(self) -> tuple[tuple[str, ...], ...]:
         """The rows, numbers of a right-aligned column padded so that their points stand in one line."""

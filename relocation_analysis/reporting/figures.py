@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -20,7 +20,6 @@ from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.reporting import canvas, wording
 from relocation_analysis.reporting.exhibits import Figure
 from relocation_analysis.reporting.selection import (
-    MAIN,
     UNIVERSAL,
     find_outcome,
     is_reference,
@@ -28,7 +27,7 @@ from relocation_analysis.reporting.selection import (
     select_rows,
 )
 
-DIVERGING = LinearSegmentedColormap.from_list("house", ("#E5934F", "#FAFAFA", "#5AA5D0"))
+DIVERGING = seaborn.blend_palette(("#E5934F", "#FAFAFA", "#5AA5D0"), as_cmap=True)
 
 
 def plot_event_study(
@@ -201,7 +200,7 @@ def plot_cell_map(
     outcome: str,
     codebook: dict[str, Outcome],
     times: tuple[int, ...] = (),
-    estimator: str = MAIN,
+    estimator: str = UNIVERSAL,
     name: str = "",
 ) -> Figure:
     """The effect on each cohort in each year: what the averages are made of, and what cannot be estimated.

@@ -16,7 +16,7 @@ from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.selection import MAIN
 from relocation_analysis.reporting.tables import select_headlines
 
-EXPOSURE = "On average over the year of the move and the three years after:"
+EXPOSURE = "These effects are averages over the year of the move and the three years after."
 
 
 def describe_study(study: Study) -> Prose:
@@ -37,7 +37,7 @@ def describe_answer(design: Design, effects: Effects, power: pd.DataFrame) -> Pr
     chances = power.set_index("outcome")["power"]
     names = [name for name, outcome in design.outcomes.items() if outcome.role == "primary"] or list(design.outcomes)
     answers = [_answer(rows.loc[name], design.outcomes[name], chances.get(name)) for name in names if name in rows.index]
-    return Prose(" ".join([EXPOSURE, *answers]))
+    return Prose(" ".join([*answers, EXPOSURE]))
 
 
 def _headline_rows(effects: Effects) -> pd.DataFrame:
@@ -73,8 +73,8 @@ def describe_horizon(design: Design, effects: Effects) -> Prose:
     last = rows.groupby("outcome", sort=False)["event_time"].max()
     shares = headline_shares(design)
     waves = f"{design.window[0]} to {design.window[1]}"
-    text = (f"The panel runs from {waves}. Effects can be followed until {wording.format_period(last.max())} years after the move; later "
-            f"than that no comparison remains, and this report says nothing. ")  # fmt: skip
+    text = (f"The panel runs from {waves}. Effects can be followed until {wording.format_period(last.max())} years after the move. For "
+            f"later years the panel has no wave or nobody is left to compare with, and this report says nothing. ")  # fmt: skip
     each = "; ".join(f"{escape_markdown(wording.in_sentence(design.outcomes[n].label))} {wording.format_share(s)}" for n, s in shares.items())
     return Prose(f"{text}The headline averages the cohort-time effects at exposures 0 to 3, weighted by the size of the cohorts at "
                  f"baseline. Of all mover-years at those exposures it covers: {each}. The others lie after the last wave, or have no "
@@ -108,7 +108,7 @@ def describe_harms(design: Design, effects: Effects) -> Prose:
         return Prose("This study measures no possible harm in this domain: no support, loneliness, living cost, debt or return to the "
                      "origin. That nothing bad is reported here is no finding.")  # fmt: skip
     sentences = [_answer(rows.loc[name], design.outcomes[name], None) for name in names]
-    return Prose(f"Possible harms are reported whatever they show. {EXPOSURE} {' '.join(sentences)}")
+    return Prose(f"Possible harms are reported whatever they show. {' '.join(sentences)} {EXPOSURE}")
 
 
 def describe_pretrends(design: Design, checks: list[Check]) -> Prose:
@@ -134,8 +134,8 @@ def describe_verdict(checks: list[Check]) -> Prose:
     failed = [check for check in checks if check.passed is False]
     held = [check for check in checks if check.passed is True]
     informing = len(checks) - len(failed) - len(held)
-    text = (f"Of {len(checks)} checks {wording.say_count(len(held))} hold or are not rejected, {wording.say_count(len(failed))} fail or are "
-            f"rejected and {wording.say_count(informing)} inform without a verdict.")  # fmt: skip
+    text = (f"Of {len(checks)} checks, those that hold or are not rejected number {len(held)}, those that fail or are rejected {len(failed)}; "
+            f"{informing} inform without a verdict.")  # fmt: skip
     if failed:
         names = sorted({wording.in_sentence(wording.label_check(check.name)) for check in failed})
         text += f" What fails: {', '.join(names)}; the table says for which outcome."

@@ -47,6 +47,14 @@ def test_columns_are_renamed_and_codes_become_missing(tmp_path):
     assert (panel["weight"] == 1).all()
 
 
+def test_one_column_may_stand_for_two_and_a_mapping_wins_over_a_column_of_that_name(tmp_path):
+    odd = small().rename(columns={"time": "year"}).drop(columns="village").assign(time=-1)
+    odd.to_csv(tmp_path / "x.csv", index=False)
+    panel = read_panel(study_file(tmp_path, "x.csv", '[columns]\ntime = "year"\nperson = "person"\nvillage = "person"'))
+    assert panel["time"].tolist() == [2016, 2017] * 2 and panel["village"].tolist() == panel["person"].tolist()
+    assert "year" not in panel and panel.columns.is_unique
+
+
 def test_only_the_province_asked_for_is_read(tmp_path):
     pd.concat([small().assign(province="p"), small().assign(province="q", person=[8, 8, 9, 9])]).to_csv(tmp_path / "x.csv", index=False)
     panel = read_panel(study_file(tmp_path, "x.csv", 'province = "q"'))

@@ -288,7 +288,7 @@ def small(staggered):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_influence_is_the_derivative_with_respect_to_the_weight_of_a_village(small, fit, settings):
     found = fit(small, comparison="not_yet_treated", **settings)
-    for position, village in list(enumerate(found.clusters))[:4]:
+    for position, village in list(enumerate(found.clusters))[:2]:
         step = 1e-5
         up, down = (fit(small.assign(weight=small["weight"] * np.where(small["village"] == village, 1 + s, 1.0)),
                         comparison="not_yet_treated", **settings).att for s in (step, -step))  # fmt: skip
@@ -304,7 +304,7 @@ def test_influence_values_sum_to_zero(small, fit, settings):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_jackknife_equals_estimating_again_without_each_village(small, fit, settings):
     found = fit(small, comparison="not_yet_treated", jackknife=True, **settings)
-    for position, village in enumerate(found.clusters):
+    for position, village in list(enumerate(found.clusters))[::4]:
         again = by_pair(fit(small[small["village"] != village], comparison="not_yet_treated", **settings))
         expected = [again.get((c.cohort, c.time), np.nan) for c in found.contrasts]
         np.testing.assert_allclose(found.jackknife[position], expected, rtol=0, atol=1e-11)

@@ -26,7 +26,7 @@ SUBGROUPS += ("remote=remote", "remote=near", "minority=minority", "minority=maj
 
 
 def make_effects() -> Effects:
-    """Cohorts 2016-2019, waves 2014-2021, comparisons until 2020; varying base, hence no cell in 2014."""
+    """Cohorts 2016-2019, waves 2014-2021, comparisons until 2020; universal base, one year before the move."""
     rows = [row for k, name in enumerate(EXPOSURE) for row in _rows_of(name, np.random.default_rng(k))]
     return Effects(pd.DataFrame(rows).reindex(columns=EFFECT_COLUMNS), None, None)
 
@@ -60,7 +60,7 @@ def _rows_of(name: str, draw: np.random.Generator) -> list[dict]:
         }
         rows.append(row(estimate, np.nan if e == -1 else error * (1 + 0.15 * max(e, 0)), **keys))
     for cohort in range(2016, 2020):
-        for time in range(2015, 2021):
+        for time in (t for t in range(2014, 2021) if t != cohort - 1):
             e = time - cohort
             estimate = size * (0.2 * draw.normal() + (e >= 0) * (0.5 + 0.15 * min(e, 3)))
             keys = {
@@ -68,6 +68,7 @@ def _rows_of(name: str, draw: np.random.Generator) -> list[dict]:
                 "cohort": float(cohort),
                 "time": float(time),
                 "event_time": float(e),
+                "estimator": "callaway_santanna_universal",
             }
             rows.append(row(estimate, error, **keys))
     for subgroup in ("all", *SUBGROUPS):
