@@ -65,28 +65,51 @@ def mpdta_file():
 @pytest.fixture(scope="session")
 def mpdta(mpdta_file):
     """The 500 counties of the package did, with canonical names."""
-    table = read_file(mpdta_file, "mpdta").rename(columns={"countyreal": "person", "year": "time", "lemp": "y"})
+    table = read_file(mpdta_file, "mpdta").rename(
+        columns={"countyreal": "person", "year": "time", "lemp": "y"}
+    )
     cohort = table["first.treat"].astype(float).replace(0, np.nan)
     return table.assign(cohort=cohort, village=table["person"])
 
 
-def _fit(panel, cluster="village", comparison="never_treated", base="varying", anticipation=0, sampling="panel",
-         strata=(), by=(), jackknife=False, level="person", age_step=None, outcome="y"):  # fmt: skip
+def _fit(
+    panel,
+    cluster="village",
+    comparison="never_treated",
+    base="varying",
+    anticipation=0,
+    sampling="panel",
+    strata=(),
+    by=(),
+    jackknife=False,
+    level="person",
+    age_step=None,
+    outcome="y",
+):
     """Cohort-time effects of the column `outcome`, every row of the panel counting."""
-    about = Outcome(name=outcome, domain="other", level=level, sampling=sampling, age_step=age_step, unit="", label_en="")
+    about = Outcome(
+        name=outcome, domain="other", level=level, sampling=sampling, age_step=age_step, unit="", label_en=""
+    )
     times = tuple(int(t) for t in np.sort(panel["time"].unique()))
-    contrasts = list_contrasts(tuple(np.sort(panel["cohort"].fillna(NEVER).unique())), times, comparison, anticipation, base)
+    contrasts = list_contrasts(
+        tuple(np.sort(panel["cohort"].fillna(NEVER).unique())), times, comparison, anticipation, base
+    )
     pairs = tuple(sorted({(c.time, c.base) for c in contrasts}))
     cells = build_cells(panel, about, pairs, cluster, tuple(dict.fromkeys((*strata, *by))))
     return estimate_cohort_time(cells, contrasts, tuple(strata), jackknife)
 
 
 def _averages(fit, *names):
-    """Estimate and root sum of squared influence values of aggregations; those with an index as name=index."""
-    wanted = list_aggregations(fit, names or ("overall_simple", "overall_dynamic", "overall_cohort", "event_time", "headline"))
+    """Estimate and root sum of squared influence values of aggregations; those with an index as
+    name=index."""
+    wanted = list_aggregations(
+        fit, names or ("overall_simple", "overall_dynamic", "overall_cohort", "event_time", "headline")
+    )
     found = aggregate_effects(fit, wanted)
     labels = [f"event_time={a.event_time:g}" if a.name == "event_time" else a.name for a in wanted]
-    return dict(zip(labels, zip(found.estimate, np.sqrt((found.influence**2).sum(0)), strict=True), strict=True))
+    return dict(
+        zip(labels, zip(found.estimate, np.sqrt((found.influence**2).sum(0)), strict=True), strict=True)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ def test_an_error_says_what_must_hold_what_was_found_and_what_to_do():
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("guizhuo", "guizhou"), ("GUIZHOU", "guizhou"), ("Sichuan", "sichuan"), ("xyz", None), ("", None)]
+    ("name", "expected"),
+    [("guizhuo", "guizhou"), ("GUIZHOU", "guizhou"), ("Sichuan", "sichuan"), ("xyz", None), ("", None)],
 )
 def test_the_nearest_valid_name(name, expected):
     assert nearest(name, ("guizhou", "sichuan", "yunnan")) == expected

@@ -71,9 +71,9 @@ def present_outcomes(panel: pd.DataFrame, study: Study) -> dict[str, Outcome]:
     if study.outcomes is None:
         return {name: outcome for name, outcome in book.items() if name in panel.columns}
     for name in study.outcomes:
-        if name not in panel.columns:
+        if name not in panel.columns and book[name].role != "time_account":
             raise unknown_name("An outcome of the study", name, [c for c in panel.columns if c in book])
-    return {name: book[name] for name in study.outcomes}
+    return {name: book[name] for name in study.outcomes if name in panel.columns}
 
 
 def study_chapters(panel: pd.DataFrame, study: Study) -> list[tuple[str, str]]:

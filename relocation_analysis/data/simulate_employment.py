@@ -194,7 +194,7 @@ def farm_hours(block: Block, rows: np.ndarray, still: Jobs) -> Potential:
     """Weekly hours on the own farm: 24 as main work, else 5; the move cuts them by a constant share."""
     main = still.any_work & ~still.wage_work & ~still.self_employed
     spread = np.exp(0.4 * block.draws.normal("farm", len(rows), len(block.years)) - 0.08)
-    without = (np.where(main, 24, 5) * spread).astype(np.float32)
+    without = np.minimum(np.where(main, 24, 5) * spread, 100).astype(np.float32)
     change = 1 + block.parameters.farm_hours * block.moved[block.household[rows]]
     return Potential("person", without * change, without, rows)
 

@@ -10,7 +10,7 @@ from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
-from relocation_analysis.estimation.estimate import contrasts_of, effects_of, level_cells, outcome_cells
+from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
 from relocation_analysis.estimation.inference import pointwise_interval
 
 NEVER_ONLY, NOT_YET, BASE_EARLIER = "callaway_santanna_never", "callaway_santanna_not_yet", "callaway_santanna_base_earlier"
@@ -21,6 +21,8 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
     benchmarks `twfe`, `before_after` and `cross_section`, which need assumptions that relocation breaks."""
     outcome = design.outcomes[name]
     cells, levels = outcome_cells(design, outcome), level_cells(design, outcome)
+    if not levels.columns:
+        return effects_of(design, outcome, cells, (), MAIN, ("headline",), adjusted=False)
     settings = design.study.design
     other = "never_treated" if settings.comparison == "not_yet_treated" else "not_yet_treated"
     parts = [

@@ -85,10 +85,9 @@ def build_cells(
         weighted = _attach(connection, panel)
         _observations(connection, outcome, cluster, by, weighted)
         keys = ("cluster", "cohort", "age", *by)
-        balanced, scale, wscale = _survey(connection, outcome, by)
-        if outcome.sampling == "panel" and not balanced:
-            return _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
-        return _time_cells(connection, outcome, keys, balanced, scale, wscale)
+        scale, wscale = _scales(connection, outcome, weighted)
+        cells = _time_cells(connection, outcome, keys, weighted, scale, wscale)
+        return cells or _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
 
 
 def _quote(name: str) -> str:
@@ -135,41 +134,51 @@ def _fixed(expression: str, scale: int) -> str:
     return f"sum(CAST(({expression}) * {2.0**scale!r} AS BIGINT))"
 
 
-def _survey(connection, outcome: Outcome, by) -> tuple[bool, int, int]:
-    """Whether the same units, with the same weights, are observed at every time; the scales of sums and of weights.
-
-    Equal sums of 64-bit hashes over units stand for equal sets of units: two different sets agree by accident with
-    probability 2**-64. The cell of a household, whose members come and go, belongs to what must stay the same.
-    """
-    fixed = ["unit", "weight", *(("cluster", "cohort", *by) if outcome.level != "person" else ())]
-    rows = connection.execute(f"""SELECT count(*), sum(hash({", ".join(map(_quote, fixed))})), max(abs(y)), max(weight)
-                                  FROM obs GROUP BY time""").fetchall()
-    balanced = len({row[:2] for row in rows}) == 1
-    largest, weight = (max((row[i] for row in rows), default=1.0) for i in (2, 3))
+def _scales(connection, outcome: Outcome, weighted: bool) -> tuple[int, int]:
+    """Scales of the sums of weight * y and of weight. Where the file knows its extremes, it is not read for them."""
+    name = f"CAST({_quote(outcome.name)} AS DOUBLE)"
+    extremes = connection.execute(f"SELECT max({name}), min({name}){', max(weight)' if weighted else ''} FROM panel").fetchone()
+    if any(value is not None and not math.isfinite(value) for value in extremes):
+        extremes = connection.execute("SELECT max(y), min(y), max(weight) FROM obs").fetchone()
+    largest = max((abs(value) for value in extremes[:2] if value is not None), default=1.0)
+    weight = float(extremes[2] or 1.0) if weighted else 1.0
     if not math.isfinite(largest * weight):
         raise InputError("weight times outcome must be a number that a computer can hold",
                          f"{outcome.name} reaches {largest:g} and weight {weight:g}",
                          "correct them, or state them in a larger unit")  # fmt: skip
-    return balanced, _scale(largest * weight), _scale(weight)
+    return _scale(largest * weight), _scale(weight)
 
 
-def _time_cells(connection, outcome: Outcome, keys, balanced: bool, scale: int, wscale: int) -> Cells:
+def _time_cells(connection, outcome: Outcome, keys, weighted: bool, scale: int, wscale: int) -> Cells | None:
+    """Cells by time; None for a panel outcome whose units, or their weights, are not the same at every time.
+
+    Equal exclusive-ors of 64-bit hashes over as many units stand for equal sets of units: two different sets agree by
+    accident with probability 2**-64.
+    """
     names = ", ".join(map(_quote, keys))
-    table = _fetch(connection, f"""
-        SELECT {names}, time, count(*) AS count, {_fixed("weight", wscale)} AS weight, {_fixed("weight * y", scale)} AS total
-        FROM obs GROUP BY {names}, time""")
+    fixed = outcome.sampling == "panel"
+    sums = f"count(*) AS count, {_fixed('weight * y' if weighted else 'y', scale)} AS total"
+    sums += f", {_fixed('weight', wscale)} AS weight" if weighted else ""
+    sums += f", bit_xor(hash(unit{', weight' if weighted else ''})) AS members" if fixed else ""
+    table = _fetch(connection, f"SELECT {names}, time, {sums} FROM obs GROUP BY {names}, time")
     times = tuple(sorted(int(t) for t in table["time"].unique()))
     rows = _sorted_rows(table, keys)
     index, column = _positions(rows, table, keys), np.searchsorted(times, table["time"].to_numpy())
-    arrays = {}
-    for name, power in (("count", 0), ("weight", wscale), ("total", scale)):
-        arrays[name] = np.zeros((len(rows), len(times)))
-        arrays[name][index, column] = np.ldexp(table[name].to_numpy(dtype=float), -power)
-    if balanced and outcome.sampling == "panel":
-        units, size = arrays["count"][:, 0], arrays["weight"][:, 0]
-    else:
-        units, size = _sizes(connection, rows, keys, wscale)
-    return Cells(outcome, False, rows, times, units, size, **arrays)
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(rows), len(times)), dtype=values.dtype)
+        out[index, column] = values
+        return out
+
+    count = spread(table["count"].to_numpy(dtype=float))
+    if fixed:
+        members = spread(table["members"].to_numpy())
+        if not ((members == members[:, :1]) & (count == count[:, :1])).all():
+            return None
+    total = spread(np.ldexp(table["total"].to_numpy(dtype=float), -scale))
+    weight = spread(np.ldexp(table["weight"].to_numpy(dtype=float), -wscale)) if weighted else count
+    units, size = (count[:, :1].sum(1), weight[:, :1].sum(1)) if fixed else _sizes(connection, rows, keys, wscale)
+    return Cells(outcome, False, rows, times, units, size, count, weight, total)
 
 
 def _sizes(connection, rows: pd.DataFrame, keys, wscale: int) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,9 @@ class CellGrid:
         return out
 
     def without(self, cluster: int) -> "CellGrid":
-        keep = self.cluster != cluster
+        return self.rows(self.cluster != cluster)
+
+    def rows(self, keep: np.ndarray) -> "CellGrid":
         arrays = (a[keep] for a in (self.weight, self.total, self.count))
         return CellGrid(self.clusters, self.cluster[keep], self.cohort[keep], self.time, *arrays)
 
@@ -80,12 +82,14 @@ class TwoWay:
     Attributes
     ----------
     fitted : (R, C) row plus column effect, NaN where the data do not tie the row to the column.
+    column : (C,) column effects; only differences within a connected part of the data mean anything.
     residual : (R, C) weight times residual, zero where nothing was observed.
     inverse : (C, C) pseudo-inverse of the normal equations of the column effects.
     share : (R, C) weight of each column in its row.
     """
 
     fitted: np.ndarray
+    column: np.ndarray
     residual: np.ndarray
     inverse: np.ndarray
     share: np.ndarray
@@ -105,7 +109,7 @@ def fit_two_way(weight: np.ndarray, total: np.ndarray) -> TwoWay:
     column = inverse @ (total - weight * mean).sum(0)
     fitted = mean - (share @ column)[:, None] + column
     residual = total - weight * fitted
-    return TwoWay(np.where(_tied(weight > 0), fitted, np.nan), residual, inverse, share)
+    return TwoWay(np.where(_tied(weight > 0), fitted, np.nan), column, residual, inverse, share)
 
 
 def _tied(observed: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def movers(cohort: pd.Series, design: Design) -> pd.Series:
 
 
 def baseline_balance(design: Design) -> pd.DataFrame:
-    """Means at the first wave of movers and of those who stayed (see `movers`), and their standardised difference
+    """Weighted means at the first wave of movers and of those who stayed (see `movers`), and their standardised difference
     (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference."""
     first = design.panel[design.panel["time"] == design.times[0]]
     moved = movers(first["cohort"], design)
@@ -56,11 +56,20 @@ def baseline_balance(design: Design) -> pd.DataFrame:
         columns[name] = first[name].astype(float)
     rows = []
     for name, values in columns.items():
-        one, zero = values[moved].dropna(), values[~moved].dropna()
-        spread = np.sqrt((one.var() + zero.var()) / 2) if len(one) > 1 and len(zero) > 1 else np.nan
-        difference = (one.mean() - zero.mean()) / spread if spread > 0 else np.nan
-        rows.append((name, one.mean(), zero.mean(), difference))
+        (one, variance_one), (zero, variance_zero) = (
+            _moments(values[side & values.notna()], first["weight"]) for side in (moved, ~moved))
+        spread = np.sqrt((variance_one + variance_zero) / 2)
+        rows.append((name, one, zero, (one - zero) / spread if spread > 0 else np.nan))
     return pd.DataFrame(rows, columns=["covariate", "moved", "stayed", "difference"])
+
+
+def _moments(values: pd.Series, weight: pd.Series) -> tuple[float, float]:
+    """Weighted mean and variance; NaN where there are too few values."""
+    n, weight = len(values), weight.loc[values.index]
+    if n < 2:
+        return (values.iloc[0] if n else np.nan), np.nan
+    mean = np.average(values, weights=weight)
+    return mean, np.average((values - mean) ** 2, weights=weight) * n / (n - 1)
 
 
 def check_balance(design: Design) -> Check:

@@ -54,7 +54,7 @@ def tabulate_ledger(study: Study) -> Table | Prose:
     for (source, published), group in claims.groupby(["source", "published"], sort=False):
         body.append((f"{source}, {published}",))
         body += [_claim(row) for _, row in group.iterrows()]
-    columns = (Column("Claim"), Column("Figure", "right"), Column("Arithmetic"), Column("Remark"), Column("Could it be tested?"))
+    columns = (Column("Claim"), Column("Arithmetic and remark"), Column("Could it be tested?"))
     return Table("tbl-ledger", columns, tuple(body), "What the press claims, and what the figures can bear",
                  "Claims that a design here could test, and claims whose arithmetic calls for a remark; all are in data/press_claims.csv. "
                  "No resident is named.",
@@ -69,7 +69,8 @@ def _claim(row: pd.Series) -> tuple[str, ...]:
     if pd.notna(value) and value >= 10_000:
         shown = ("" if pd.isna(row["qualifier"]) else str(row["qualifier"])) + wording.format_count(value)
     unit = "" if pd.isna(row["unit"]) or row["unit"] in ("date", "month", "year") else f" {row['unit']}"
-    return f"{row['id']}: {text['statement']}", shown + unit, arithmetic, text["flag"], text["testable"]
+    remark = ". ".join(part for part in (arithmetic, text["flag"]) if part)
+    return f"{row['id']}: {text['statement']}: {shown}{unit}", remark, text["testable"]
 
 
 def tabulate_time_account(design: Design, effects: Effects) -> Table | Prose:

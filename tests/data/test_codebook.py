@@ -1,4 +1,5 @@
-"""The codebook is a table that a referee can read: every row valid, every benchmark stated where power is judged."""
+"""The codebook is a table that a referee can read: every row valid, every benchmark stated where power is
+judged."""
 
 import csv
 
@@ -43,16 +44,31 @@ def test_shares_lie_between_zero_and_one():
 
 def test_what_is_delivered_or_near_mechanical_is_no_secondary_outcome():
     book = read_codebook()
-    assert {n for n, o in book.items() if o.role == "report_only"} == {"emp_official", "hh_any_job", "insured"}
+    assert {n for n, o in book.items() if o.role == "report_only"} == {
+        "emp_official",
+        "hh_any_job",
+        "insured",
+    }
     assert {n for n, o in book.items() if o.role == "delivered"} == {"school_minutes", "health_minutes"}
-    assert {n for n, o in book.items() if o.role == "adverse"} == {"living_cost", "debt", "return_origin", "support_n", "loneliness"}
+    assert {n for n, o in book.items() if o.role == "adverse"} == {
+        "living_cost",
+        "debt",
+        "return_origin",
+        "support_n",
+        "loneliness",
+    }
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"age_min": 3}, "age_min, age_max and age_at go together"), ({"age_step": 1}, "age_step belongs to a repeated outcome"),
-     ({"benchmark_effect": 0}, "greater than 0"), ({"colour": 1}, "Extra inputs"), ({"domain": "sport"}, "Input should be")],
-)  # fmt: skip
+    [
+        ({"age_min": 3}, "age_min, age_max and age_at go together"),
+        ({"age_step": 1}, "age_step belongs to a repeated outcome"),
+        ({"benchmark_effect": 0}, "greater than 0"),
+        ({"colour": 1}, "Extra inputs"),
+        ({"domain": "sport"}, "Input should be"),
+    ],
+)
 def test_a_definition_that_cannot_be_is_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         Outcome(**({"name": "y", "domain": "other", "unit": "", "label_en": "y"} | settings))

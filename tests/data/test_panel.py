@@ -1,4 +1,5 @@
-"""Reading a panel: the same numbers from every kind of file, canonical names and types, the province, missing codes."""
+"""Reading a panel: the same numbers from every kind of file, canonical names and types, the province,
+missing codes."""
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,16 @@ def study_file(folder, data, text=""):
 
 
 def small():
-    return pd.DataFrame({"person": [1, 1, 2, 2], "village": ["a", "a", "b", "b"], "time": [2016, 2017] * 2,
-                         "cohort": [2017.0, 2017.0, np.nan, np.nan], "unmet": [0, 1, 0, 0.0], "age": 30})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "person": [1, 1, 2, 2],
+            "village": ["a", "a", "b", "b"],
+            "time": [2016, 2017] * 2,
+            "cohort": [2017.0, 2017.0, np.nan, np.nan],
+            "unmet": [0, 1, 0, 0.0],
+            "age": 30,
+        }
+    )
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "dta"])
@@ -31,7 +40,8 @@ def test_a_file_of_the_simulated_panel_gives_the_embedded_numbers(tmp_path, pane
     else:
         panel.astype(text | {"site": "float64"}).to_stata(file, write_index=False, version=118)
     names = ("debt", "log_income_pc", "offfarm_wage", "attend_6_15")
-    settings = f'outcomes = {list(names)}\nsubgroups = ["sex", "remote"]\nprovince = "guizhou"\n[design]\ndraws = 199'
+    settings = f'outcomes = {list(names)}\nsubgroups = ["sex", "remote"]\nprovince = "guizhou"\n'
+    settings += "[design]\ndraws = 199"
     mine = study_file(tmp_path, file.name, settings)
     found = estimate(build_design(check_panel(read_panel(mine), mine), mine)).table
     same = study.model_copy(update={"outcomes": names, "subgroups": ("sex", "remote")})
@@ -43,20 +53,30 @@ def test_columns_are_renamed_and_codes_become_missing(tmp_path):
     odd.to_csv(tmp_path / "x.csv", index=False)
     study = study_file(tmp_path, "x.csv", '[columns]\nperson = "id"\ncohort = "g"\n[missing]\ncohort = 0')
     panel = check_panel(read_panel(study), study)
-    assert panel["cohort"].isna().sum() == 2 and panel["cohort"].dtype == "float64" and panel["time"].dtype == "int64"
+    assert (
+        panel["cohort"].isna().sum() == 2
+        and panel["cohort"].dtype == "float64"
+        and panel["time"].dtype == "int64"
+    )
     assert (panel["weight"] == 1).all()
 
 
 def test_one_column_may_stand_for_two_and_a_mapping_wins_over_a_column_of_that_name(tmp_path):
     odd = small().rename(columns={"time": "year"}).drop(columns="village").assign(time=-1)
     odd.to_csv(tmp_path / "x.csv", index=False)
-    panel = read_panel(study_file(tmp_path, "x.csv", '[columns]\ntime = "year"\nperson = "person"\nvillage = "person"'))
-    assert panel["time"].tolist() == [2016, 2017] * 2 and panel["village"].tolist() == panel["person"].tolist()
+    panel = read_panel(
+        study_file(tmp_path, "x.csv", '[columns]\ntime = "year"\nperson = "person"\nvillage = "person"')
+    )
+    assert (
+        panel["time"].tolist() == [2016, 2017] * 2 and panel["village"].tolist() == panel["person"].tolist()
+    )
     assert "year" not in panel and panel.columns.is_unique
 
 
 def test_only_the_province_asked_for_is_read(tmp_path):
-    pd.concat([small().assign(province="p"), small().assign(province="q", person=[8, 8, 9, 9])]).to_csv(tmp_path / "x.csv", index=False)
+    pd.concat([small().assign(province="p"), small().assign(province="q", person=[8, 8, 9, 9])]).to_csv(
+        tmp_path / "x.csv", index=False
+    )
     panel = read_panel(study_file(tmp_path, "x.csv", 'province = "q"'))
     assert sorted(panel["person"].unique()) == [8, 9] and list(panel.index) == [0, 1, 2, 3]
     assert len(read_panel(study_file(tmp_path, "x.csv"))) == 8
@@ -80,8 +100,18 @@ def test_the_frame_given_is_left_as_it_was(tmp_path):
 
 def test_outcomes_are_those_of_the_codebook_that_the_panel_has(panel, study):
     found = present_outcomes(panel, study)
-    assert "offfarm_wage" in found and "school_hours_saved" not in found and list(found) == [n for n in study.codebook if n in found]
+    assert (
+        "offfarm_wage" in found
+        and "school_hours_saved" not in found
+        and list(found) == [n for n in study.codebook if n in found]
+    )
 
 
 def test_the_truth_of_a_simulated_study_travels_with_it(study):
     assert {"outcome", "cohort", "time", "effect", "n_units"} <= set(read_truth(study).columns)
+
+
+@pytest.mark.parametrize(("province", "seed"), [("national", 0), ("guizhou", 2021), ("tibet", 7)])
+def test_a_simulated_panel_of_any_province_and_seed_is_fit_to_use(province, seed):
+    study = read_study("simulated", province, parameters={"seed": seed})
+    assert len(check_panel(read_panel(study), study)) > 10_000

@@ -20,15 +20,29 @@ def test_every_shipped_study_reads(name):
 
 def test_the_default_is_the_simulated_study_of_guizhou():
     study = read_study()
-    assert (study.name, study.province, study.simulated, study.simulation.villages) == ("simulated", "guizhou", True, 200)
+    assert (study.name, study.province, study.simulated, study.simulation.villages) == (
+        "simulated",
+        "guizhou",
+        True,
+        200,
+    )
     assert "Guizhou" in study.heading and study.province_label == "Guizhou"
 
 
 def test_parameters_reach_the_study_its_design_and_its_simulation():
-    study = read_study("simulated", "yunnan", "en", {"seed": 7, "anticipation": -0.03, "design.anticipation": 1, "villages": 30})
+    study = read_study(
+        "simulated",
+        "yunnan",
+        "en",
+        {"seed": 7, "anticipation": -0.03, "design.anticipation": 1, "villages": 30},
+    )
     assert study.seed == study.simulation.seed == 7 and study.province == "yunnan"
     # a name that both have means the simulator's knob
-    assert study.simulation.anticipation == -0.03 and study.design.anticipation == 1 and study.simulation.villages == 30
+    assert (
+        study.simulation.anticipation == -0.03
+        and study.design.anticipation == 1
+        and study.simulation.villages == 30
+    )
 
 
 def test_a_notebook_reads_the_same_study_again():
@@ -40,11 +54,18 @@ def test_a_notebook_reads_the_same_study_again():
 def test_a_study_of_the_user_is_found_again_by_its_path(tmp_path):
     path = write(tmp_path, '[data]\npath = "x.csv"\n')
     study = read_study(path)
-    assert study.folder == str(tmp_path) and notebook_parameters(study)["study"] == str(path) and not study.simulated
+    assert (
+        study.folder == str(tmp_path)
+        and notebook_parameters(study)["study"] == str(path)
+        and not study.simulated
+    )
 
 
 def test_definitions_of_a_study_add_to_the_codebook_and_override_it(tmp_path):
-    study = read_study(write(tmp_path, """
+    study = read_study(
+        write(
+            tmp_path,
+            """
         [data]
         path = "x.csv"
         [outcome.debt]
@@ -52,7 +73,9 @@ def test_definitions_of_a_study_add_to_the_codebook_and_override_it(tmp_path):
         [outcome.hens]
         domain = "other"
         unit = "birds"
-    """))  # fmt: skip
+    """,
+        )
+    )
     assert study.codebook["debt"].benchmark_effect == 9 and study.codebook["debt"].level == "household"
     assert study.codebook["hens"].label == "hens"
 

@@ -8,10 +8,22 @@ from relocation_analysis.estimation.access import add_time_account
 
 
 def household(**columns):
-    """One household of one member, before and after the move: school 60 then 15 minutes away, care 90 then 30."""
-    base = {"household": 1, "person": 1, "time": [2016, 2018], "school_minutes": [60.0, 15], "school_trips": [5.0, 10],
-            "school_walk": [1, 0], "health_minutes": [90.0, 30], "health_trips": [4.0, 9], "health_walk": [0, 1],
-            "county_wage": [12.0, 20], "commute_hours": [0.0, 50], "return_hours": [0.0, 20]}  # fmt: skip
+    """One household of one member, before and after the move: school 60 then 15 minutes away, care 90 then
+    30."""
+    base = {
+        "household": 1,
+        "person": 1,
+        "time": [2016, 2018],
+        "school_minutes": [60.0, 15],
+        "school_trips": [5.0, 10],
+        "school_walk": [1, 0],
+        "health_minutes": [90.0, 30],
+        "health_trips": [4.0, 9],
+        "health_walk": [0, 1],
+        "county_wage": [12.0, 20],
+        "commute_hours": [0.0, 50],
+        "return_hours": [0.0, 20],
+    }
     return pd.DataFrame(base | columns)
 
 
@@ -21,7 +33,8 @@ def change(panel, name):
 
 def test_a_household_by_hand():
     panel = household()
-    # school: 2 x 45 minutes less = 1.5 hours, 5 trips a week, 40 weeks: 300 hours; walking child: x 12 x .15 x 1.5 = 2.7
+    # school: 2 x 45 minutes less = 1.5 hours, 5 trips a week, 40 weeks: 300 hours; walking child: x 12 x
+    # .15 x 1.5 = 2.7
     assert change(panel, "school_hours_saved") == pytest.approx(300)
     assert change(panel, "school_value_saved") == pytest.approx(300 * 2.7)
     # care: 2 x 60 minutes = 2 hours, 4 trips a year: 8 hours; adult not walking: x 12 x .30 = 3.6
@@ -33,7 +46,10 @@ def test_a_household_by_hand():
 
 
 def test_trips_mode_and_wage_after_the_first_wave_do_not_matter():
-    one, other = household(), household(school_trips=[5.0, 0], school_walk=[1, 1], health_trips=[4.0, 0], county_wage=[12.0, 1])
+    one, other = (
+        household(),
+        household(school_trips=[5.0, 0], school_walk=[1, 1], health_trips=[4.0, 0], county_wage=[12.0, 1]),
+    )
     for name in ("net_hours_saved", "net_value_saved", "school_value_saved", "health_hours_saved"):
         assert change(one, name) == change(other, name)
 
@@ -46,7 +62,11 @@ def test_a_household_without_trips_saves_nothing_even_where_its_minutes_are_unkn
 
 def test_a_household_whose_minutes_are_unknown_has_no_account():
     account = add_time_account(household(school_minutes=[60.0, np.nan]))
-    assert account["school_hours_saved"].isna().tolist() == account["net_value_saved"].isna().tolist() == [False, True]
+    assert (
+        account["school_hours_saved"].isna().tolist()
+        == account["net_value_saved"].isna().tolist()
+        == [False, True]
+    )
 
 
 def test_every_member_carries_the_account_of_the_household():

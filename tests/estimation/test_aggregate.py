@@ -1,7 +1,7 @@
 """Aggregations: R did to its printed digits, weights and coverage by hand, influence of the weights.
 
-did.csv prints five digits of event times and eight significant ones of the rest, without trailing zeros: a value may
-differ by half a unit of the last digit. The largest difference seen is 4.99e-9 of the eight-digit values, that is, rounding.
+did.csv prints five digits of event times and eight significant ones of the rest, without trailing zeros: a value
+may differ by half a unit of its last digit and no more.
 """
 
 from pathlib import Path
@@ -19,7 +19,16 @@ from relocation_analysis.estimation.aggregate import (
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
 
 NAMES = {"simple": "overall_simple", "dynamic": "overall_dynamic", "group": "overall_cohort"}
-EVERY = ("cohort_time", "event_time", "cohort", "calendar", "overall_simple", "overall_dynamic", "overall_cohort", "headline")
+EVERY = (
+    "cohort_time",
+    "event_time",
+    "cohort",
+    "calendar",
+    "overall_simple",
+    "overall_dynamic",
+    "overall_cohort",
+    "headline",
+)
 KEYS = ["data", "sampling", "method", "control_group", "cluster", "weights"]
 
 
@@ -35,8 +44,8 @@ def did_rows():
 
 @pytest.mark.parametrize("setting", list(did_rows().groupby(KEYS).groups), ids="-".join)
 def test_r_did_without_covariates(request, fit, averages, setting):
-    """`dr`, `reg` and `ipw` are one estimator without covariates. In repeated cross-sections each row is its own unit; an
-    unbalanced panel R treats as repeated cross-sections of the same persons."""
+    """`dr`, `reg` and `ipw` are one estimator without covariates. In repeated cross-sections each row is
+    its own unit; an unbalanced panel R treats as repeated cross-sections of the same persons."""
     data, sampling, _, control, cluster, weights = setting
     rows = did_rows()
     rows = rows[(rows[KEYS] == list(setting)).all(axis=1)]
@@ -69,8 +78,18 @@ def made(att, contrasts, size, cohorts=(2.0, 3.0, np.inf)):
     """Two clusters, each with half of every cohort and of every influence value."""
     size, j = np.asarray(size, dtype=float), len(contrasts)
     sides = np.ones((2, j), dtype=bool)
-    return CohortTime(contrasts, np.array([0, 1]), np.asarray(att, dtype=float), np.tile([[0.1], [-0.1]], j), None,
-                      np.array(cohorts), np.stack([size / 2] * 2), sides, sides, np.ones((2, j)))  # fmt: skip
+    return CohortTime(
+        contrasts,
+        np.array([0, 1]),
+        np.asarray(att, dtype=float),
+        np.tile([[0.1], [-0.1]], j),
+        None,
+        np.array(cohorts),
+        np.stack([size / 2] * 2),
+        sides,
+        sides,
+        np.ones((2, j)),
+    )
 
 
 def contrast(cohort, time):
@@ -78,32 +97,50 @@ def contrast(cohort, time):
 
 
 def test_weights_by_hand():
-    # cohort 2 (30 movers): 1, 2, 4 at exposures 0, 1, 2; cohort 3 (10 movers): 5, 6 at exposures 0, 1; 9 before it moved
-    contrasts = (contrast(2, 2), contrast(2, 3), contrast(2, 4), contrast(3, 2), contrast(3, 3), contrast(3, 4))
+    # cohort 2 (30 movers): 1, 2, 4 at exposures 0, 1, 2; cohort 3 (10 movers): 5, 6 at exposures 0, 1; 9
+    # before it moved
+    contrasts = (
+        contrast(2, 2),
+        contrast(2, 3),
+        contrast(2, 4),
+        contrast(3, 2),
+        contrast(3, 3),
+        contrast(3, 4),
+    )
     effects = made([1, 2, 4, 9, 5, 6], contrasts, [30, 10, 60])
     wanted = list_aggregations(effects, EVERY)
     found = aggregate_effects(effects, wanted)
-    by_name = {(a.name, *(v for v in (a.cohort, a.time, a.event_time) if np.isfinite(v))): e
-               for a, e in zip(wanted, found.estimate, strict=True) if a.name != "cohort_time"}  # fmt: skip
-    assert by_name == pytest.approx({
-        ("event_time", -1): 9,
-        ("event_time", 0): (30 * 1 + 10 * 5) / 40,  # 2
-        ("event_time", 1): (30 * 2 + 10 * 6) / 40,  # 3
-        ("event_time", 2): 4,
-        ("cohort", 2): 7 / 3, ("cohort", 3): 5.5,
-        ("calendar", 2): 1, ("calendar", 3): (30 * 2 + 10 * 5) / 40, ("calendar", 4): (30 * 4 + 10 * 6) / 40,
-        ("overall_simple",): (30 * (1 + 2 + 4) + 10 * (5 + 6)) / (90 + 20),
-        ("overall_dynamic",): (2 + 3 + 4) / 3,
-        ("overall_cohort",): (30 * 7 / 3 + 10 * 5.5) / 40,
-        ("headline",): (30 * (1 + 2 + 4) + 10 * (5 + 6)) / (90 + 20),
-    })  # fmt: skip
+    by_name = {
+        (a.name, *(v for v in (a.cohort, a.time, a.event_time) if np.isfinite(v))): e
+        for a, e in zip(wanted, found.estimate, strict=True)
+        if a.name != "cohort_time"
+    }
+    assert by_name == pytest.approx(
+        {
+            ("event_time", -1): 9,
+            ("event_time", 0): (30 * 1 + 10 * 5) / 40,  # 2
+            ("event_time", 1): (30 * 2 + 10 * 6) / 40,  # 3
+            ("event_time", 2): 4,
+            ("cohort", 2): 7 / 3,
+            ("cohort", 3): 5.5,
+            ("calendar", 2): 1,
+            ("calendar", 3): (30 * 2 + 10 * 5) / 40,
+            ("calendar", 4): (30 * 4 + 10 * 6) / 40,
+            ("overall_simple",): (30 * (1 + 2 + 4) + 10 * (5 + 6)) / (90 + 20),
+            ("overall_dynamic",): (2 + 3 + 4) / 3,
+            ("overall_cohort",): (30 * 7 / 3 + 10 * 5.5) / 40,
+            ("headline",): (30 * (1 + 2 + 4) + 10 * (5 + 6)) / (90 + 20),
+        }
+    )
 
 
 def test_the_headline_stops_at_exposure_3_and_leaves_out_what_has_no_estimate():
     contrasts = tuple(contrast(2, t) for t in (2, 3, 4, 5, 6)) + (contrast(3, 3),)
     effects = made([1, 2, 3, np.nan, 100, np.nan], contrasts, [30, 10, 60])
     assert headline_members(effects).tolist() == [True, True, True, False, False, False]
-    assert aggregate_effects(effects, list_aggregations(effects, ("headline",))).estimate[0] == pytest.approx(2)
+    assert aggregate_effects(effects, list_aggregations(effects, ("headline",))).estimate[0] == pytest.approx(
+        2
+    )
 
 
 def test_coverage_by_hand():
@@ -142,7 +179,9 @@ def test_influence_is_the_derivative_with_respect_to_the_weight_of_a_village(clu
             factor = np.where(clustered["village"] == effects.clusters[position], 1 + step, 1.0)
             moved = fit(clustered.assign(weight=clustered["weight"] * factor), comparison="not_yet_treated")
             values.append(aggregate_effects(moved, wanted).estimate)
-        np.testing.assert_allclose((values[0] - values[1]) / 2e-5, found.influence[position], rtol=0, atol=1e-7)
+        np.testing.assert_allclose(
+            (values[0] - values[1]) / 2e-5, found.influence[position], rtol=0, atol=1e-7
+        )
     np.testing.assert_allclose(found.influence.sum(0), 0, atol=1e-12)
 
 
@@ -153,4 +192,6 @@ def test_the_jackknife_of_an_average_equals_averaging_again_without_each_village
     found = aggregate_effects(effects, wanted)
     for position, village in enumerate(effects.clusters):
         again = averages(fit(clustered[clustered["village"] != village]), *names)
-        np.testing.assert_allclose(found.jackknife[position], [e for e, _ in again.values()], rtol=0, atol=1e-11)
+        np.testing.assert_allclose(
+            found.jackknife[position], [e for e, _ in again.values()], rtol=0, atol=1e-11
+        )

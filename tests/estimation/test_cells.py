@@ -1,7 +1,7 @@
 """Cells are exact sums: by hand, against math.fsum, and the same bits however the panel arrives.
 
-A sum of n fixed-point summands is off by at most n / 2 units of 2**-60 of the largest one: 1e-14 of it for 20,000.
-Relative to the sum of absolute values, the bound that any summation has, that is below 1e-15.
+A sum of n fixed-point summands is off by at most n / 2 units of 2**-60 of the largest one: 1e-14 of it for
+20,000. Relative to the sum of absolute values, the bound that any summation has, that is below 1e-15.
 """
 
 import math
@@ -26,22 +26,35 @@ def outcome(**settings):
 
 def small_panel():
     """Persons a, b (village u, cohort 2) and c (village v, never) at times 1 and 2; b weighs 2."""
-    return pd.DataFrame({
-        "person": ["a", "a", "b", "b", "c", "c"], "household": ["h", "h", "h", "h", "k", "k"], "village": list("uuuuvv"),
-        "time": [1, 2] * 3, "cohort": [2.0] * 4 + [np.nan] * 2, "weight": [1.0, 1, 2, 2, 1, 1], "y": [1.0, 4, 3, 5, 7, 7],
-        "age": [5, 6, 16, 17, 5, 6],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "person": ["a", "a", "b", "b", "c", "c"],
+            "household": ["h", "h", "h", "h", "k", "k"],
+            "village": list("uuuuvv"),
+            "time": [1, 2] * 3,
+            "cohort": [2.0] * 4 + [np.nan] * 2,
+            "weight": [1.0, 1, 2, 2, 1, 1],
+            "y": [1.0, 4, 3, 5, 7, 7],
+            "age": [5, 6, 16, 17, 5, 6],
+        }
+    )
 
 
 def large_panel(units=40_000, times=(1, 2, 3)):
     rng = generator("test_cells")
     person = np.repeat(np.arange(units), len(times))
     village = person % 211
-    return pd.DataFrame({
-        "person": person, "village": village, "time": np.tile(times, units),
-        "cohort": np.where(village % 3 == 0, np.nan, 2.0 + village % 2), "weight": np.repeat(rng.random(units), len(times)),
-        "sex": pd.Categorical.from_codes(person % 2, ["male", "female"]), "y": rng.standard_normal(units * len(times)),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "person": person,
+            "village": village,
+            "time": np.tile(times, units),
+            "cohort": np.where(village % 3 == 0, np.nan, 2.0 + village % 2),
+            "weight": np.repeat(rng.random(units), len(times)),
+            "sex": pd.Categorical.from_codes(person % 2, ["male", "female"]),
+            "y": rng.standard_normal(units * len(times)),
+        }
+    )
 
 
 def same_bits(one, other):
@@ -87,7 +100,9 @@ def test_a_household_outcome_is_counted_once():
 
 
 def test_a_household_whose_cohort_changes_with_its_members_is_one_pair():
-    panel = small_panel().assign(y=[1.0, 4, 1, 4, 7, 7], weight=1.0, cohort=[2.0, np.nan, 3, 3, np.nan, np.nan])
+    panel = small_panel().assign(
+        y=[1.0, 4, 1, 4, 7, 7], weight=1.0, cohort=[2.0, np.nan, 3, 3, np.nan, np.nan]
+    )
     cells = build_cells(panel, outcome(level="household"), ((2, 1),), "village")
     assert cells.paired and cells.rows["cohort"].tolist() == [2.0, NEVER]
     np.testing.assert_array_equal(cells.total, [[3], [0]])
@@ -115,11 +130,18 @@ def test_unknown_outcomes_and_infinite_cohorts_mean_what_missing_ones_mean():
     expected = build_cells(panel.drop(index=5), Y, ((2, 1),), "village")
     same_bits(build_cells(panel, Y, ((2, 1),), "village"), expected)
     same_bits(build_cells(panel.assign(y=panel["y"].fillna(np.inf)), Y, ((2, 1),), "village"), expected)
-    same_bits(build_cells(panel.assign(cohort=panel["cohort"].fillna(np.inf)), Y, ((2, 1),), "village"), expected)
+    same_bits(
+        build_cells(panel.assign(cohort=panel["cohort"].fillna(np.inf)), Y, ((2, 1),), "village"), expected
+    )
 
 
 def test_times_may_be_negative_and_names_odd():
-    panel = small_panel().assign(time=[-2, -1] * 3).drop(index=3).rename(columns={"village": 'the "village"', "y": "y 'n"})
+    panel = (
+        small_panel()
+        .assign(time=[-2, -1] * 3)
+        .drop(index=3)
+        .rename(columns={"village": 'the "village"', "y": "y 'n"})
+    )
     cells = build_cells(panel, outcome(name="y 'n"), ((-1, -2),), 'the "village"')
     np.testing.assert_array_equal(cells.total, [[3], [0]])
 
@@ -181,7 +203,9 @@ def test_sums_equal_fsum(spread):
         assert cells.weight[0, column] == pytest.approx(math.fsum(rows["weight"]), rel=1e-15)
 
 
-@pytest.mark.parametrize(("power", "digits"), [(-1000, 1e-6), (-900, 1e-15), (-300, 1e-15), (300, 1e-15), (900, 1e-15)])
+@pytest.mark.parametrize(
+    ("power", "digits"), [(-1000, 1e-6), (-900, 1e-15), (-300, 1e-15), (300, 1e-15), (900, 1e-15)]
+)
 @pytest.mark.parametrize("drop", [0, 1], ids=["by time", "by pair"])
 def test_outcomes_of_any_size_are_summed_alike(power, digits, drop):
     panel = large_panel(300).iloc[drop:]

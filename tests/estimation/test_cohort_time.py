@@ -1,8 +1,8 @@
 """Cohort-time effects: by hand, against csdid and diff-diff, invariances, the jackknife and strata.
 
-Tolerances: csdid.csv has 12 digits, so 1e-11 is what it can show (1e-8 is asked); diff-diff sums the same numbers in
-another order, 1e-10. diff-diff's clustered errors carry sqrt(G / (G - 1)), ours, like R did's, do not. Hand values and
-algebraic identities hold to 1e-12.
+Tolerances: csdid.csv has 12 digits, so 1e-11 is what it can show (1e-8 is asked); diff-diff sums the same
+numbers in another order, 1e-10. diff-diff's clustered errors carry sqrt(G / (G - 1)), ours, like R did's,
+do not. Hand values and algebraic identities hold to 1e-12.
 """
 
 import warnings
@@ -15,7 +15,12 @@ from diff_diff import CallawaySantAnna, SurveyDesign
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.cells import NEVER, build_cells
-from relocation_analysis.estimation.cohort_time import Contrast, base_period, estimate_cohort_time, list_contrasts
+from relocation_analysis.estimation.cohort_time import (
+    Contrast,
+    base_period,
+    estimate_cohort_time,
+    list_contrasts,
+)
 from relocation_analysis.estimation.doubly_robust import doubly_robust_att
 from relocation_analysis.randomness import generator
 
@@ -34,8 +39,16 @@ def long(values, cohort, times=(1, 2), **columns):
     """A panel from one row of outcomes per person; every person a village unless `village` says otherwise."""
     values, units = np.asarray(values, dtype=float), len(values)
     columns = {"village": np.arange(units), "weight": np.ones(units)} | columns
-    panel = pd.DataFrame({"person": np.repeat(np.arange(units), len(times)), "time": np.tile(times, units), "y": values.ravel()})
-    repeated = {name: np.repeat(np.asarray(v), len(times)) for name, v in (columns | {"cohort": cohort}).items()}
+    panel = pd.DataFrame(
+        {
+            "person": np.repeat(np.arange(units), len(times)),
+            "time": np.tile(times, units),
+            "y": values.ravel(),
+        }
+    )
+    repeated = {
+        name: np.repeat(np.asarray(v), len(times)) for name, v in (columns | {"cohort": cohort}).items()
+    }
     return panel.assign(**repeated).dropna(subset="y").astype({"cohort": float})
 
 
@@ -43,8 +56,11 @@ def long(values, cohort, times=(1, 2), **columns):
 
 
 def test_two_by_two_by_hand(fit):
-    # movers change by 4 and 5, weights 1 and 2: (4 + 10) / 3 = 14/3; stayers by 2 and 0: 1; effect 14/3 - 1 = 11/3
-    panel = long([[1, 5], [2, 7], [1, 3], [4, 4]], [2, 2, np.nan, np.nan], weight=[1.0, 2, 1, 1], village=list("abcd"))
+    # movers change by 4 and 5, weights 1 and 2: (4 + 10) / 3 = 14/3; stayers by 2 and 0: 1; effect 14/3 - 1
+    # = 11/3
+    panel = long(
+        [[1, 5], [2, 7], [1, 3], [4, 4]], [2, 2, np.nan, np.nan], weight=[1.0, 2, 1, 1], village=list("abcd")
+    )
     found = fit(panel)
     assert found.contrasts == (Contrast(2.0, 2, 1, (NEVER,)),)
     assert found.att[0] == pytest.approx(11 / 3, abs=1e-12)
@@ -56,11 +72,10 @@ def test_two_by_two_by_hand(fit):
 
 
 def test_three_cohorts_by_hand(fit):
-    # means:     t=1  t=2  t=3  t=4
-    # cohort 2     1    3    5    8     never   0    1    1    2
-    # cohort 3     2    2    6    7
-    # not yet treated, to t=2 cohort 3 is in the comparison, one unit beside one never-mover: change (0 + 1) / 2 = .5
-    # (2,2): 2 - .5 = 1.5; (2,3): 4 - 1 = 3; (2,4): 7 - 2 = 5; (3,2) before: 0 - 1 = -1; (3,3): 4 - 0 = 4; (3,4): 5 - 1 = 4
+    # means:     t=1  t=2  t=3  t=4 cohort 2     1    3    5    8     never   0    1    1    2 cohort 3
+    # 2    2    6    7 not yet treated, to t=2 cohort 3 is in the comparison, one unit beside one never-
+    # mover: change (0 + 1) / 2 = .5 (2,2): 2 - .5 = 1.5; (2,3): 4 - 1 = 3; (2,4): 7 - 2 = 5; (3,2) before:
+    # 0 - 1 = -1; (3,3): 4 - 0 = 4; (3,4): 5 - 1 = 4
     panel = long([[1, 3, 5, 8], [2, 2, 6, 7], [0, 1, 1, 2]], [2, 3, np.nan], (1, 2, 3, 4))
     expected = {(2, 2): 1.5, (2, 3): 3, (2, 4): 5, (3, 2): -1, (3, 3): 4, (3, 4): 4}
     assert by_pair(fit(panel, comparison="not_yet_treated")) == pytest.approx(expected, abs=1e-12)
@@ -72,7 +87,11 @@ def test_three_cohorts_by_hand(fit):
 def test_strata_by_hand(fit):
     # remote: movers change 3 (two of them), stayers 1: effect 2; near: movers 8, stayers 3: effect 5
     # weighted by the movers: (2 x 2 + 5) / 3 = 3; without strata: (3 + 3 + 8) / 3 - (1 + 3 + 3) / 3 = 7/3
-    panel = long([[0, 3], [0, 3], [0, 8], [0, 1], [0, 3], [0, 3]], [2, 2, 2, np.nan, np.nan, np.nan], place=list("rrnrnn"))
+    panel = long(
+        [[0, 3], [0, 3], [0, 8], [0, 1], [0, 3], [0, 3]],
+        [2, 2, 2, np.nan, np.nan, np.nan],
+        place=list("rrnrnn"),
+    )
     assert fit(panel).att[0] == pytest.approx(7 / 3, abs=1e-12)
     assert fit(panel, strata=("place",)).att[0] == pytest.approx(3, abs=1e-12)
 
@@ -86,10 +105,20 @@ def test_a_stratum_without_comparison_leaves_the_effect(fit):
 
 
 def test_repeated_ages_by_hand(fit):
-    # Nobody is seen twice. Means before and after: movers of 16 .5 and 1, of 17 0 and .5; stayers of 16 .5 and .5, of
-    # 17 .5 and 0. Effects .5 - 0 at 16 and .5 + .5 at 17; two movers of 16 and one of 17 after: (2 x .5 + 1) / 3 = 2/3
-    rows = [("m", 1, 16, 0.5), ("m", 2, 16, 1.0), ("m", 2, 16, 1.0), ("m", 1, 17, 0.0), ("m", 2, 17, 0.5),
-            ("s", 1, 16, 0.5), ("s", 2, 16, 0.5), ("s", 1, 17, 0.5), ("s", 2, 17, 0.0)]  # fmt: skip
+    # Nobody is seen twice. Means before and after: movers of 16 .5 and 1, of 17 0 and .5; stayers of 16 .5
+    # and .5, of 17 .5 and 0. Effects .5 - 0 at 16 and .5 + .5 at 17; two movers of 16 and one of 17 after:
+    # (2 x .5 + 1) / 3 = 2/3
+    rows = [
+        ("m", 1, 16, 0.5),
+        ("m", 2, 16, 1.0),
+        ("m", 2, 16, 1.0),
+        ("m", 1, 17, 0.0),
+        ("m", 2, 17, 0.5),
+        ("s", 1, 16, 0.5),
+        ("s", 2, 16, 0.5),
+        ("s", 1, 17, 0.5),
+        ("s", 2, 17, 0.0),
+    ]
     panel = pd.DataFrame(rows, columns=["village", "time", "age", "y"])
     panel = panel.assign(person=range(len(panel)), cohort=np.where(panel["village"] == "m", 2.0, np.nan))
     assert fit(panel, sampling="repeated", age_step=1).att[0] == pytest.approx(2 / 3, abs=1e-12)
@@ -105,19 +134,34 @@ def test_the_base_is_the_last_wave_before_the_move_whatever_the_spacing():
     assert [base_period(g, waves, 0) for g in (2016, 2017, 2019, 2020)] == [None, 2016, 2018, 2018]
     assert [base_period(g, waves, 1) for g in (2017, 2019, 2020)] == [None, 2017, 2018]
     found = {(c.cohort, c.time): c.base for c in list_contrasts((2016.0, 2017.0, 2019.0, NEVER), waves)}
-    assert found == {(2017, 2017): 2016, (2017, 2018): 2016, (2017, 2020): 2016,
-                     (2019, 2017): 2016, (2019, 2018): 2017, (2019, 2020): 2018}  # fmt: skip
+    assert found == {
+        (2017, 2017): 2016,
+        (2017, 2018): 2016,
+        (2017, 2020): 2016,
+        (2019, 2017): 2016,
+        (2019, 2018): 2017,
+        (2019, 2020): 2018,
+    }
 
 
 def test_the_not_yet_treated_are_later_than_the_time_and_its_base_by_more_than_the_anticipation():
     found = {(c.cohort, c.time): c.comparison for c in list_contrasts((3.0, 4.0, 5.0, 9.0), (1, 2, 3, 4, 5))}
     assert found[3.0, 3] == (4.0, 5.0, 9.0) and found[3.0, 4] == (5.0, 9.0) and found[3.0, 5] == (9.0,)
     assert found[4.0, 2] == (3.0, 5.0, 9.0) and found[4.0, 3] == (5.0, 9.0)
-    early = {(c.cohort, c.time): (c.base, c.comparison) for c in list_contrasts((3.0, 4.0, 5.0, 9.0), (1, 2, 3, 4, 5),
-                                                                                anticipation=1)}  # fmt: skip
-    assert early[3.0, 2] == (1, (4.0, 5.0, 9.0)) and early[3.0, 3] == (1, (5.0, 9.0)) and early[4.0, 3] == (2, (5.0, 9.0))
+    early = {
+        (c.cohort, c.time): (c.base, c.comparison)
+        for c in list_contrasts((3.0, 4.0, 5.0, 9.0), (1, 2, 3, 4, 5), anticipation=1)
+    }
+    assert (
+        early[3.0, 2] == (1, (4.0, 5.0, 9.0))
+        and early[3.0, 3] == (1, (5.0, 9.0))
+        and early[4.0, 3] == (2, (5.0, 9.0))
+    )
     # a universal base after the time compared: cohort 4 has not moved at 1 but has by the base of cohort 5
-    universal = {(c.cohort, c.time): c.comparison for c in list_contrasts((4.0, 5.0, 9.0), (1, 2, 3, 4, 5), base="universal")}
+    universal = {
+        (c.cohort, c.time): c.comparison
+        for c in list_contrasts((4.0, 5.0, 9.0), (1, 2, 3, 4, 5), base="universal")
+    }
     assert universal[5.0, 1] == (9.0,)
 
 
@@ -140,11 +184,22 @@ def unbalanced(panel):
 
 @pytest.mark.parametrize(
     ("data", "comparison", "weighted", "clustered", "base"),
-    [*(("staggered_1000", *s, "varying") for s in product(("never_treated", "not_yet_treated"), (False, True), (False, True))),
-     *(("staggered_1000", c, True, True, "universal") for c in ("never_treated", "not_yet_treated")),
-     *(("unbalanced", c, b, b, "varying") for c in ("never_treated", "not_yet_treated") for b in (False, True))],
-)  # fmt: skip
-def test_estimates_and_errors_equal_csdid(oracles, staggered, fit, data, comparison, weighted, clustered, base):
+    [
+        *(
+            ("staggered_1000", *s, "varying")
+            for s in product(("never_treated", "not_yet_treated"), (False, True), (False, True))
+        ),
+        *(("staggered_1000", c, True, True, "universal") for c in ("never_treated", "not_yet_treated")),
+        *(
+            ("unbalanced", c, b, b, "varying")
+            for c in ("never_treated", "not_yet_treated")
+            for b in (False, True)
+        ),
+    ],
+)
+def test_estimates_and_errors_equal_csdid(
+    oracles, staggered, fit, data, comparison, weighted, clustered, base
+):
     table = pd.read_csv(oracles / "csdid.csv", comment="#")
     keys = [data, "none", comparison, weighted, clustered, base]
     columns = ["data", "covariates", "comparison", "weighted", "clustered", "base_period"]
@@ -153,7 +208,9 @@ def test_estimates_and_errors_equal_csdid(oracles, staggered, fit, data, compari
     panel = staggered if data == "staggered_1000" else unbalanced(staggered)
     panel = panel.assign(weight=1.0 + panel["person"] % 3 if weighted else 1.0)
     found = fit(panel, "village" if clustered else "person", comparison, base)
-    assert [(c.cohort, c.time) for c in found.contrasts] == list(zip(expected["cohort"], expected["time"], strict=True))
+    assert [(c.cohort, c.time) for c in found.contrasts] == list(
+        zip(expected["cohort"], expected["time"], strict=True)
+    )
     np.testing.assert_allclose(found.att, expected["estimate"], rtol=0, atol=1e-11)
     np.testing.assert_allclose(std_error(found.influence), expected["std_error"], rtol=0, atol=1e-11)
 
@@ -170,7 +227,8 @@ def simulated_panel(key, villages=30, per_village=12):
 
 
 @pytest.mark.parametrize(
-    ("comparison", "weighted", "clustered"), list(product(("never_treated", "not_yet_treated"), (False, True), (False, True)))
+    ("comparison", "weighted", "clustered"),
+    list(product(("never_treated", "not_yet_treated"), (False, True), (False, True))),
 )
 def test_estimates_and_errors_equal_diff_diff(fit, comparison, weighted, clustered):
     panel = simulated_panel("diff-diff")
@@ -179,18 +237,26 @@ def test_estimates_and_errors_equal_diff_diff(fit, comparison, weighted, cluster
     survey = SurveyDesign(weights="weight", psu="village" if clustered else None) if weighted else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = CallawaySantAnna(control_group=comparison, cluster="village" if clustered and not weighted else None)
-        result = model.fit(panel.assign(g=panel["cohort"].fillna(0)), "y", "person", "time", "g", survey_design=survey)
+        model = CallawaySantAnna(
+            control_group=comparison, cluster="village" if clustered and not weighted else None
+        )
+        result = model.fit(
+            panel.assign(g=panel["cohort"].fillna(0)), "y", "person", "time", "g", survey_design=survey
+        )
     expected = result.to_dataframe("group_time")
     found = fit(panel, "village" if clustered else "person", comparison)
-    assert [(c.cohort, c.time) for c in found.contrasts] == list(zip(expected["group"], expected["time"], strict=True))
+    assert [(c.cohort, c.time) for c in found.contrasts] == list(
+        zip(expected["group"], expected["time"], strict=True)
+    )
     clusters = len(found.clusters)
     factor = np.sqrt(clusters / (clusters - 1)) if clustered else 1.0
     np.testing.assert_allclose(found.att, expected["effect"], rtol=0, atol=1e-10)
     np.testing.assert_allclose(factor * std_error(found.influence), expected["se"], rtol=0, atol=1e-10)
 
 
-def test_on_a_balanced_panel_repeated_cross_sections_give_the_paired_estimate_and_its_clustered_error(staggered, fit):
+def test_on_a_balanced_panel_repeated_cross_sections_give_the_paired_estimate_and_its_clustered_error(
+    staggered, fit
+):
     panel = staggered.assign(weight=1.0 + staggered["person"] % 3)
     paired, repeated = (fit(panel, comparison="not_yet_treated", sampling=s) for s in ("panel", "repeated"))
     np.testing.assert_allclose(repeated.att, paired.att, rtol=0, atol=1e-12)
@@ -219,7 +285,10 @@ def sample(request, staggered):
 
 
 def test_row_order_does_not_change_a_bit(sample, fit):
-    one, other = (fit(p, comparison="not_yet_treated", jackknife=True) for p in (sample, sample.sample(frac=1, random_state=1)))
+    one, other = (
+        fit(p, comparison="not_yet_treated", jackknife=True)
+        for p in (sample, sample.sample(frac=1, random_state=1))
+    )
     for name in ("att", "influence", "jackknife", "units"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
 
@@ -228,10 +297,14 @@ def test_relabelled_persons_and_villages_change_nothing(sample, fit):
     expected = fit(sample)
     villages = np.unique(sample["village"])
     label = dict(zip(villages, generator("label").permutation(len(villages)), strict=True))
-    renamed = sample.assign(village=sample["village"].map(label), person="p" + (99_999 - sample["person"]).astype(str))
+    renamed = sample.assign(
+        village=sample["village"].map(label), person="p" + (99_999 - sample["person"]).astype(str)
+    )
     found = fit(renamed)
     np.testing.assert_allclose(found.att, expected.att, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.influence[[label[v] for v in expected.clusters]], expected.influence, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        found.influence[[label[v] for v in expected.clusters]], expected.influence, rtol=0, atol=1e-12
+    )
 
 
 def test_a_constant_added_to_the_outcome_changes_nothing(sample, fit):
@@ -247,7 +320,9 @@ def test_weights_in_other_units_change_nothing(sample, fit):
 
 
 def test_each_person_twice_at_half_the_weight_changes_nothing(sample, fit):
-    halves = [sample.assign(person=sample["person"] + shift, weight=sample["weight"] / 2) for shift in (0, 10_000)]
+    halves = [
+        sample.assign(person=sample["person"] + shift, weight=sample["weight"] / 2) for shift in (0, 10_000)
+    ]
     same(fit(pd.concat(halves)), fit(sample))
 
 
@@ -255,7 +330,10 @@ def test_an_always_treated_cohort_changes_nothing(sample, fit):
     first = sample["time"].min()
     extra = sample[sample["person"] < 50].assign(person=lambda d: d["person"] + 10_000, cohort=float(first))
     for comparison in ("never_treated", "not_yet_treated"):
-        found, expected = fit(pd.concat([sample, extra]), comparison=comparison), fit(sample, comparison=comparison)
+        found, expected = (
+            fit(pd.concat([sample, extra]), comparison=comparison),
+            fit(sample, comparison=comparison),
+        )
         assert found.contrasts == expected.contrasts
         same(found, expected)
 
@@ -275,13 +353,20 @@ def test_a_change_common_to_all_at_a_time_changes_nothing(sample, fit):
 # ---- influence values and leave-one-out values
 
 
-SETTINGS = [{}, {"sampling": "repeated"}, {"strata": ("half",)}, {"sampling": "repeated", "strata": ("half",)}]
+SETTINGS = [
+    {},
+    {"sampling": "repeated"},
+    {"strata": ("half",)},
+    {"sampling": "repeated", "strata": ("half",)},
+]
 
 
 @pytest.fixture
 def small(staggered):
     """150 units in 18 villages, one row in eleven missing."""
-    panel = staggered[staggered["person"] < 150].assign(village=lambda d: d["person"] % 18, half=lambda d: d["person"] % 5 > 2)
+    panel = staggered[staggered["person"] < 150].assign(
+        village=lambda d: d["person"] % 18, half=lambda d: d["person"] % 5 > 2
+    )
     return unbalanced(panel.assign(weight=1.0 + panel["person"] % 3))
 
 
@@ -290,8 +375,14 @@ def test_influence_is_the_derivative_with_respect_to_the_weight_of_a_village(sma
     found = fit(small, comparison="not_yet_treated", **settings)
     for position, village in list(enumerate(found.clusters))[:2]:
         step = 1e-5
-        up, down = (fit(small.assign(weight=small["weight"] * np.where(small["village"] == village, 1 + s, 1.0)),
-                        comparison="not_yet_treated", **settings).att for s in (step, -step))  # fmt: skip
+        up, down = (
+            fit(
+                small.assign(weight=small["weight"] * np.where(small["village"] == village, 1 + s, 1.0)),
+                comparison="not_yet_treated",
+                **settings,
+            ).att
+            for s in (step, -step)
+        )
         np.testing.assert_allclose((up - down) / (2 * step), found.influence[position], rtol=0, atol=1e-7)
 
 
@@ -342,8 +433,15 @@ def test_strata_equal_the_doubly_robust_estimate_with_saturated_dummies(fit):
     units = panel.drop_duplicates("person").set_index("person").loc[wide.index]
     within = fit(panel, strata=("remote",))
     dummies = units[["remote"]].to_numpy(dtype=float)
-    adjusted = doubly_robust_att(wide.to_numpy(), (1, 2, 3), dummies, np.ones(len(wide)), units["cohort"].to_numpy(),
-                                 units["village"].to_numpy(), within.contrasts).effects  # fmt: skip
+    adjusted = doubly_robust_att(
+        wide.to_numpy(),
+        (1, 2, 3),
+        dummies,
+        np.ones(len(wide)),
+        units["cohort"].to_numpy(),
+        units["village"].to_numpy(),
+        within.contrasts,
+    ).effects
     same(within, adjusted, atol=1e-10)
 
 

@@ -12,13 +12,23 @@ from relocation_analysis.estimation.estimate import contrasts_of
 
 
 def study_of(*outcomes, subgroups=(), codebook=None, **design):
-    return Study(name="s", title="", data={"path": "x.csv"}, outcomes=outcomes, subgroups=subgroups,
-                 design=design, outcome=codebook or {})  # fmt: skip
+    return Study(
+        name="s",
+        title="",
+        data={"path": "x.csv"},
+        outcomes=outcomes,
+        subgroups=subgroups,
+        design=design,
+        outcome=codebook or {},
+    )
 
 
 def rows(**columns):
-    """Persons 1 and 2 of household 1 (moved in 2017), 3 of household 2 (never), seen 2016 to 2018; 4 forms household 3."""
-    frame = pd.DataFrame([(p, t) for p in (1, 2, 3) for t in (2016, 2017, 2018)] + [(4, 2018)], columns=["person", "time"])
+    """Persons 1 and 2 of household 1 (moved in 2017), 3 of household 2 (never), seen 2016 to 2018; 4 forms
+    household 3."""
+    frame = pd.DataFrame(
+        [(p, t) for p in (1, 2, 3) for t in (2016, 2017, 2018)] + [(4, 2018)], columns=["person", "time"]
+    )
     household, village = {1: 1, 2: 1, 3: 2, 4: 3}, {1: "a", 2: "a", 3: "b", 4: "b"}
     frame["household"], frame["village"] = frame["person"].map(household), frame["person"].map(village)
     frame["cohort"] = np.where(frame["village"] == "a", 2017.0, np.nan)
@@ -31,7 +41,10 @@ def design_of(frame, study, names=None):
 
 
 def kept(design, name):
-    return [tuple(int(v) for v in row) for row in design.panel.loc[design.panel[name].notna(), ["person", "time"]].to_numpy()]
+    return [
+        tuple(int(v) for v in row)
+        for row in design.panel.loc[design.panel[name].notna(), ["person", "time"]].to_numpy()
+    ]
 
 
 def test_a_universe_fixed_at_baseline_does_not_move_and_counts_whole_years():
@@ -69,7 +82,15 @@ def test_unknown_values_are_a_step_of_the_flow():
     frame = rows(unmet=0.0)
     frame.loc[[0, 9], "unmet"] = np.nan
     design = design_of(frame, study_of("unmet"))
-    assert design.flow.iloc[1].tolist() == ["unmet", "missing", "the outcome is not known or not defined", 2, 1, 8, 3]
+    assert design.flow.iloc[1].tolist() == [
+        "unmet",
+        "missing",
+        "the outcome is not known or not defined",
+        2,
+        1,
+        8,
+        3,
+    ]
 
 
 def test_a_unit_without_its_stratum_is_a_step_of_the_flow():
@@ -84,17 +105,33 @@ def test_a_cohort_without_a_base_period_is_a_step_of_the_flow():
     frame = rows(unmet=0.0)
     frame.loc[frame["person"] == 2, "cohort"] = 2016.0
     design = design_of(frame, study_of("unmet", cluster="person"))
-    assert design.flow.iloc[1].tolist()[1:5] == ["no base period", "cohort 2016 moved before a base period was observed", 3, 1]
+    assert design.flow.iloc[1].tolist()[1:5] == [
+        "no base period",
+        "cohort 2016 moved before a base period was observed",
+        3,
+        1,
+    ]
     assert design.left_out == {"unmet": 1.0}
 
 
 def test_the_base_period_is_that_of_the_outcome_and_not_of_the_panel():
-    frame = pd.concat([rows(), rows().assign(person=lambda d: d["person"] + 10, household=lambda d: d["household"] + 10,
-                                             village="c", cohort=2018.0)])  # fmt: skip
+    frame = pd.concat(
+        [
+            rows(),
+            rows().assign(
+                person=lambda d: d["person"] + 10,
+                household=lambda d: d["household"] + 10,
+                village="c",
+                cohort=2018.0,
+            ),
+        ]
+    )
     frame = frame.assign(unmet=np.where(frame["time"] == 2016, np.nan, 0.0))
     design = design_of(frame, study_of("unmet"))
     assert design.flow["reason"].iloc[-1] == "cohort 2017 moved before a base period was observed"
-    assert {(c.cohort, c.time) for c in contrasts_of(design, design.outcomes["unmet"], "varying")} == {(2018, 2018)}
+    assert {(c.cohort, c.time) for c in contrasts_of(design, design.outcomes["unmet"], "varying")} == {
+        (2018, 2018)
+    }
 
 
 def test_traits_are_fixed_at_the_first_wave_of_each_unit():
@@ -129,5 +166,7 @@ def test_an_unknown_outcome_is_an_error_with_the_nearest_name(panel, study):
 
 
 def test_the_time_account_belongs_to_its_domains(panel, study):
-    assert {"school_minutes", "school_hours_saved", "school_value_saved"} <= set(domain_outcomes(panel, study, "schooling"))
+    assert {"school_minutes", "school_hours_saved", "school_value_saved"} <= set(
+        domain_outcomes(panel, study, "schooling")
+    )
     assert {"health_value_saved", "net_value_saved"} <= set(domain_outcomes(panel, study, "health_access"))

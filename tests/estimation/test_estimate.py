@@ -1,4 +1,5 @@
-"""From a design to the tidy table: every row, its errors, bands and keys. Exact repeats agree to the last bit."""
+"""From a design to the tidy table: every row, its errors, bands and keys. Exact repeats agree to the last
+bit."""
 
 import numpy as np
 import pandas as pd
@@ -50,21 +51,27 @@ def test_bands_hold_every_interval_of_their_family(simulated_effects):
     table = simulated_effects.table
     banded = table[table["band_low"].notna()]
     assert set(banded["aggregation"]) == {"event_time", "cohort_time", "cohort", "calendar"}
-    assert (banded["band_low"] <= banded["conf_low"] + 1e-12).all() and (banded["band_high"] >= banded["conf_high"] - 1e-12).all()
+    assert (banded["band_low"] <= banded["conf_low"] + 1e-12).all() and (
+        banded["band_high"] >= banded["conf_high"] - 1e-12
+    ).all()
 
 
 def test_an_effect_with_fewer_than_five_villages_on_a_side_has_no_error_interval_or_band(simulated_effects):
     table = simulated_effects.table
     few = table[["n_clusters_treated", "n_clusters_comparison"]].min(axis=1) < 5
     assert few.any() and (~few).any()
-    blank = table.loc[few, ["std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high"]]
+    blank = table.loc[
+        few, ["std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high"]
+    ]
     assert blank.isna().all(axis=None) and (table.loc[few, "se_type"] == "").all()
     assert (table.loc[few & (table["n_clusters_treated"] > 0), "estimate"].notna()).all()
 
 
 def test_an_outcome_that_never_varies_has_an_effect_of_zero_and_no_error(simulated_effects):
     table = simulated_effects.select(outcome="insured").table
-    assert (table["estimate"] == 0).all() and table["std_error"].isna().all() and (table["se_type"] == "").all()
+    assert (
+        (table["estimate"] == 0).all() and table["std_error"].isna().all() and (table["se_type"] == "").all()
+    )
 
 
 def test_the_universal_base_period_is_a_row_of_zero(simulated_effects):
@@ -77,16 +84,24 @@ def test_the_universal_base_period_is_a_row_of_zero(simulated_effects):
 
 def test_after_the_move_both_bases_agree_to_the_last_bit(simulated_effects):
     columns = ["event_time", "estimate", "std_error"]
-    main, universal = (simulated_effects.select(outcome="offfarm_wage", estimator=e, aggregation="event_time", subgroup="all").table
-                       for e in (MAIN, UNIVERSAL))  # fmt: skip
-    pd.testing.assert_frame_equal(main.query("event_time >= 0")[columns].reset_index(drop=True),
-                                  universal.query("event_time >= 0")[columns].reset_index(drop=True))  # fmt: skip
+    main, universal = (
+        simulated_effects.select(
+            outcome="offfarm_wage", estimator=e, aggregation="event_time", subgroup="all"
+        ).table
+        for e in (MAIN, UNIVERSAL)
+    )
+    pd.testing.assert_frame_equal(
+        main.query("event_time >= 0")[columns].reset_index(drop=True),
+        universal.query("event_time >= 0")[columns].reset_index(drop=True),
+    )
 
 
 def test_a_subgroup_is_the_effect_of_a_panel_of_that_subgroup(panel, study, simulated_effects):
     women = build_design(panel[panel["sex"] == "female"], study, ("offfarm_wage",))
     expected = estimate(women).select(aggregation="headline", subgroup="all", estimator=MAIN).table.iloc[0]
-    found = simulated_effects.select(aggregation="headline", subgroup="sex=female", outcome="offfarm_wage").table.iloc[0]
+    found = simulated_effects.select(
+        aggregation="headline", subgroup="sex=female", outcome="offfarm_wage"
+    ).table.iloc[0]
     assert found["estimate"] == pytest.approx(expected["estimate"], abs=1e-12)
     assert found["std_error"] == pytest.approx(expected["std_error"], abs=1e-12)
 
@@ -107,12 +122,16 @@ def test_signs_of_the_bootstrap_are_keyed_by_seed_and_outcome_and_follow_the_vil
 
 def test_an_outcome_has_the_same_effects_whatever_others_are_estimated(panel, study, simulated_effects):
     alone = estimate(build_design(panel, study, ("debt",)))
-    pd.testing.assert_frame_equal(simulated_effects.select(outcome="debt").table, alone.table, check_exact=True)
+    pd.testing.assert_frame_equal(
+        simulated_effects.select(outcome="debt").table, alone.table, check_exact=True
+    )
 
 
 def test_row_order_and_names_of_rows_do_not_change_a_bit(panel, study):
     shuffled = panel.sample(frac=1, random_state=5).set_index("person", drop=False)
-    one, other = (estimate(build_design(p, study, ("debt", "attend_6_15"))) for p in (panel, shuffled.rename_axis(None)))
+    one, other = (
+        estimate(build_design(p, study, ("debt", "attend_6_15"))) for p in (panel, shuffled.rename_axis(None))
+    )
     pd.testing.assert_frame_equal(one.table, other.table, check_exact=True)
     assert one.influence.tobytes() == other.influence.tobytes()
 
@@ -121,9 +140,14 @@ def test_holm_runs_over_the_headlines_of_the_family_and_nothing_else(simulated_e
     family = ("offfarm_wage", "in_school_16_18", "debt")
     table = adjust_headlines(simulated_effects, family).table
     rows = table["p_adjusted"].notna()
-    assert set(table.loc[rows, "outcome"]) == set(family) and (table.loc[rows, "aggregation"] == "headline").all()
+    assert (
+        set(table.loc[rows, "outcome"]) == set(family)
+        and (table.loc[rows, "aggregation"] == "headline").all()
+    )
     assert rows.sum() == 3 and (table.loc[rows, "subgroup"] == "all").all()
-    np.testing.assert_allclose(table.loc[rows, "p_adjusted"], adjust_holm(table.loc[rows, "p_value"].to_numpy()))
+    np.testing.assert_allclose(
+        table.loc[rows, "p_adjusted"], adjust_holm(table.loc[rows, "p_value"].to_numpy())
+    )
 
 
 def test_what_is_delivered_or_only_reported_is_no_member_of_a_family(panel, study):
@@ -148,9 +172,16 @@ def test_an_outcome_that_nobody_has_gives_no_rows_and_no_error(panel, study):
 
 
 def mpdta_study(**design):
-    settings = {"unit": "county", "cluster": "county", "comparison": "never_treated", "few_clusters": "ignore"} | design
+    settings = {
+        "unit": "county",
+        "cluster": "county",
+        "comparison": "never_treated",
+        "few_clusters": "ignore",
+    } | design
     lemp = {"domain": "employment", "level": "county", "unit": "log points", "label_en": "Teen employment"}
-    return Study(name="m", title="", data={"path": "x.csv"}, design=settings, outcome={"lemp": lemp}, outcomes=["lemp"])
+    return Study(
+        name="m", title="", data={"path": "x.csv"}, design=settings, outcome={"lemp": lemp}, outcomes=["lemp"]
+    )
 
 
 def test_a_continuous_covariate_gives_the_doubly_robust_numbers_of_r(mpdta):
@@ -158,8 +189,14 @@ def test_a_continuous_covariate_gives_the_doubly_robust_numbers_of_r(mpdta):
     counties = mpdta.rename(columns={"person": "county", "y": "lemp"})
     effects = estimate(build_design(check_panel(counties, study), study))
     rows = effects.select(estimator=MAIN).table.set_index("aggregation")
-    for name, estimate_r, error_r in (("overall_simple", -0.041751772, 0.011502838), ("overall_dynamic", -0.08035395, 0.018957557)):
-        assert abs(rows.loc[name, "estimate"] - estimate_r) < 0.51e-8 and abs(rows.loc[name, "std_error"] - error_r) < 0.51e-8
+    for name, estimate_r, error_r in (
+        ("overall_simple", -0.041751772, 0.011502838),
+        ("overall_dynamic", -0.08035395, 0.018957557),
+    ):
+        assert (
+            abs(rows.loc[name, "estimate"] - estimate_r) < 0.51e-8
+            and abs(rows.loc[name, "std_error"] - error_r) < 0.51e-8
+        )
 
 
 def test_the_shipped_mpdta_study_prints_the_published_table(monkeypatch, mpdta_file):
@@ -167,13 +204,25 @@ def test_the_shipped_mpdta_study_prints_the_published_table(monkeypatch, mpdta_f
     study = read_study("mpdta")
     effects = estimate(build_design(check_panel(read_panel(study), study), study)).select(estimator=MAIN)
     rows = effects.table.set_index("aggregation")
-    shown = {name: (f"{rows.loc[name, 'estimate']:.5f}", f"{rows.loc[name, 'std_error']:.5f}")
-             for name in ("overall_simple", "overall_dynamic", "overall_cohort")}  # fmt: skip
-    assert shown == {"overall_simple": ("-0.03995", "0.01203"), "overall_dynamic": ("-0.07724", "0.01996"),
-                     "overall_cohort": ("-0.03102", "0.01245")}  # fmt: skip
+    shown = {
+        name: (f"{rows.loc[name, 'estimate']:.5f}", f"{rows.loc[name, 'std_error']:.5f}")
+        for name in ("overall_simple", "overall_dynamic", "overall_cohort")
+    }
+    assert shown == {
+        "overall_simple": ("-0.03995", "0.01203"),
+        "overall_dynamic": ("-0.07724", "0.01996"),
+        "overall_cohort": ("-0.03102", "0.01245"),
+    }
     events = effects.select(aggregation="event_time").table
-    assert [f"{e:g}: {b:.4f} ({s:.4f})" for e, b, s in zip(events["event_time"], events["estimate"], events["std_error"],
-                                                          strict=True)] == [
-        "-3: 0.0305 (0.0150)", "-2: -0.0006 (0.0133)", "-1: -0.0245 (0.0142)", "0: -0.0199 (0.0118)", "1: -0.0510 (0.0169)",
-        "2: -0.1373 (0.0364)", "3: -0.1008 (0.0344)",
-    ]  # fmt: skip
+    assert [
+        f"{e:g}: {b:.4f} ({s:.4f})"
+        for e, b, s in zip(events["event_time"], events["estimate"], events["std_error"], strict=True)
+    ] == [
+        "-3: 0.0305 (0.0150)",
+        "-2: -0.0006 (0.0133)",
+        "-1: -0.0245 (0.0142)",
+        "0: -0.0199 (0.0118)",
+        "1: -0.0510 (0.0169)",
+        "2: -0.1373 (0.0364)",
+        "3: -0.1008 (0.0344)",
+    ]

@@ -1,8 +1,9 @@
 """Errors, intervals, bands and tests.
 
-The bootstrap critical values of R have a Monte-Carlo error: with 9,999 draws three seeds of ours gave 2.520, 2.575 and 2.528
-for mpdta, a standard error of about .025; .09 is two and a half of them on both sides. R divides the draws by their
-interquartile range, we by the error itself: to compare, the error is replaced by that range here.
+The bootstrap critical values of R have a Monte-Carlo error: with 9,999 draws three seeds of ours gave
+2.520, 2.575 and 2.528 for mpdta, a standard error of about .025; .09 is two and a half of them on both
+sides. R divides the draws by their interquartile range, we by the error itself: to compare, the error is
+replaced by that range here.
 """
 
 import numpy as np
@@ -37,9 +38,17 @@ def aggregated(treated, comparison, seed=0, shared=0):
 
 @pytest.mark.parametrize(
     ("treated", "comparison", "kind"),
-    [(4, 80, ""), (80, 4, ""), (5, 80, "cluster_jackknife"), (80, 5, "cluster_jackknife"), (49, 49, "cluster_jackknife"),
-     (49, 50, "cluster_jackknife"), (50, 50, "cluster_influence"), (51, 50, "cluster_influence")],
-)  # fmt: skip
+    [
+        (4, 80, ""),
+        (80, 4, ""),
+        (5, 80, "cluster_jackknife"),
+        (80, 5, "cluster_jackknife"),
+        (49, 49, "cluster_jackknife"),
+        (49, 50, "cluster_jackknife"),
+        (50, 50, "cluster_influence"),
+        (51, 50, "cluster_influence"),
+    ],
+)
 def test_the_smaller_side_decides_which_error(treated, comparison, kind):
     errors = cluster_errors(aggregated(treated, comparison))
     assert errors.se_type[0] == kind
@@ -70,7 +79,15 @@ def test_errors_are_the_root_sum_of_squares_of_the_influence_column():
 
 def test_an_effect_without_spread_has_no_error():
     flat = aggregated(60, 60)
-    flat = Aggregated((), flat.estimate, 0 * flat.influence, 0 * flat.influence + 0.5, flat.treated, flat.comparison, flat.units)
+    flat = Aggregated(
+        (),
+        flat.estimate,
+        0 * flat.influence,
+        0 * flat.influence + 0.5,
+        flat.treated,
+        flat.comparison,
+        flat.units,
+    )
     errors = cluster_errors(flat)
     assert np.isnan(errors.std_error[0]) and errors.se_type[0] == ""
 
@@ -78,7 +95,12 @@ def test_an_effect_without_spread_has_no_error():
 def test_an_effect_without_an_error_enters_no_band_and_no_test():
     psi = np.random.default_rng(1).normal(size=(60, 3))
     errors = Errors(psi, np.sqrt((psi**2).sum(0)), np.full(3, "cluster_influence"), np.full(3, np.inf))
-    blank = Errors(psi * [1, 0, 1], np.array([errors.std_error[0], np.nan, errors.std_error[2]]), errors.se_type, errors.df)
+    blank = Errors(
+        psi * [1, 0, 1],
+        np.array([errors.std_error[0], np.nan, errors.std_error[2]]),
+        errors.se_type,
+        errors.df,
+    )
     signs = random_signs(generator("blank"), 999, 60)
     both = np.array([0, 2])
     assert critical_value(blank, np.arange(3), signs) == critical_value(errors, both, signs)
@@ -132,13 +154,22 @@ def test_the_critical_value_of_mpdta_is_that_of_r_within_monte_carlo_error(mpdta
     assert event_study_critical(fit(mpdta, "person"), "mpdta") == pytest.approx(2.507, abs=0.09)
 
 
-def test_the_critical_value_with_covariates_and_clusters_is_that_of_r_within_monte_carlo_error(staggered, fit):
+def test_the_critical_value_with_covariates_and_clusters_is_that_of_r_within_monte_carlo_error(
+    staggered, fit
+):
     contrasts = fit(staggered).contrasts
     y = staggered.pivot(index="person", columns="time", values="y")
     units = staggered.drop_duplicates("person").set_index("person").loc[y.index]
     x = units[["x1", "x2"]].to_numpy()
-    effects = doubly_robust_att(y.to_numpy(), tuple(y.columns), x, np.ones(len(y)), units["cohort"].to_numpy(),
-                                units["village"].to_numpy(), contrasts).effects  # fmt: skip
+    effects = doubly_robust_att(
+        y.to_numpy(),
+        tuple(y.columns),
+        x,
+        np.ones(len(y)),
+        units["cohort"].to_numpy(),
+        units["village"].to_numpy(),
+        contrasts,
+    ).effects
     assert event_study_critical(effects, "staggered") == pytest.approx(2.6827, abs=0.09)
 
 
@@ -176,7 +207,9 @@ def test_signs_depend_on_their_key_alone():
 # ---- Holm
 
 
-@pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.5, 0.5, 0.9], [0.001], [0.02, 0.02, 0.02, 0.9, 0.01], []])
+@pytest.mark.parametrize(
+    "p", [[0.01, 0.04, 0.03], [0.5, 0.5, 0.9], [0.001], [0.02, 0.02, 0.02, 0.9, 0.01], []]
+)
 def test_holm_equals_statsmodels(p):
     expected = multipletests(p, method="holm")[1] if p else []
     np.testing.assert_allclose(adjust_holm(np.array(p)), expected, atol=1e-15)

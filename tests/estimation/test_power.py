@@ -13,10 +13,18 @@ from relocation_analysis.randomness import generator
 
 def effects_of(std_error, estimate=0.0, kind="cluster_influence", clusters=10):
     row = dict.fromkeys(EFFECT_COLUMNS, np.nan) | {
-        "outcome": "y", "aggregation": "headline", "subgroup": "all", "estimator": "callaway_santanna", "estimate": estimate,
-        "std_error": std_error, "se_type": kind, "n_clusters_treated": clusters, "n_clusters_comparison": clusters,
-    }  # fmt: skip
-    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], np.zeros((2 * clusters, 1)), np.arange(2 * clusters))
+        "outcome": "y",
+        "aggregation": "headline",
+        "subgroup": "all",
+        "estimator": "callaway_santanna",
+        "estimate": estimate,
+        "std_error": std_error,
+        "se_type": kind,
+        "n_clusters_treated": clusters,
+        "n_clusters_comparison": clusters,
+    }
+    influence = np.full((2 * clusters, 1), std_error / np.sqrt(2 * clusters))
+    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], influence, np.arange(2 * clusters))
 
 
 def codebook(benchmark):

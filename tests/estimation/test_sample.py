@@ -23,7 +23,15 @@ from relocation_analysis.estimation.sample import (
 
 def small_design(panel, **settings):
     about = {"domain": "employment", "unit": "", "label_en": "y"} | settings.pop("outcome", {})
-    study = Study(name="s", title="", data={"path": "x.csv"}, outcome={"y": about}, outcomes=["y"], design={"draws": 199}, **settings)
+    study = Study(
+        name="s",
+        title="",
+        data={"path": "x.csv"},
+        outcome={"y": about},
+        outcomes=["y"],
+        design={"draws": 199},
+        **settings,
+    )
     return build_design(check_panel(panel, study), study)
 
 
@@ -37,8 +45,16 @@ def many_villages(villages=120, persons=5, times=(1, 2, 3)):
 
 
 def test_raw_means_are_weighted_means_by_cohort_and_time():
-    panel = pd.DataFrame({"person": [1, 1, 2, 2, 3, 3], "village": [1, 1, 2, 2, 3, 3], "time": [1, 2] * 3,
-                          "cohort": [2.0] * 4 + [np.nan] * 2, "weight": [1.0, 1, 3, 3, 1, 1], "y": [0.0, 4, 4, 8, 1, 1]})  # fmt: skip
+    panel = pd.DataFrame(
+        {
+            "person": [1, 1, 2, 2, 3, 3],
+            "village": [1, 1, 2, 2, 3, 3],
+            "time": [1, 2] * 3,
+            "cohort": [2.0] * 4 + [np.nan] * 2,
+            "weight": [1.0, 1, 3, 3, 1, 1],
+            "y": [0.0, 4, 4, 8, 1, 1],
+        }
+    )
     found = raw_means(small_design(panel), "y")
     # cohort 2: (0 + 3 x 4) / 4 and (4 + 3 x 8) / 4
     assert found.iloc[:2].values.tolist() == [[2, 1, 3, 2], [2, 2, 7, 2]]
@@ -47,9 +63,14 @@ def test_raw_means_are_weighted_means_by_cohort_and_time():
 
 def test_balance_by_hand():
     panel = many_villages().assign(sex=lambda d: np.where(d["person"] % 2 == 0, "f", "m"))
-    panel["y"] = panel["cohort"].notna() * 2.0 + panel["person"] % 2  # movers 2 or 3, stayers 0 or 1: two deviations of about 1/2
+    panel["y"] = (
+        panel["cohort"].notna() * 2.0 + panel["person"] % 2
+    )  # movers 2 or 3, stayers 0 or 1: two deviations of about 1/2
     table = baseline_balance(small_design(panel, subgroups=["sex"])).set_index("covariate")
-    moved, stayed = panel[(panel["time"] == 1) & panel["cohort"].notna()], panel[(panel["time"] == 1) & panel["cohort"].isna()]
+    moved, stayed = (
+        panel[(panel["time"] == 1) & panel["cohort"].notna()],
+        panel[(panel["time"] == 1) & panel["cohort"].isna()],
+    )
     spread = np.sqrt((moved["y"].var() + stayed["y"].var()) / 2)
     assert table.loc["y", "difference"] == pytest.approx((moved["y"].mean() - stayed["y"].mean()) / spread)
     assert abs(table.loc["sex=f", "difference"]) < 0.1
@@ -82,7 +103,9 @@ def test_a_universe_that_relocation_changes_is_found():
     panel = many_villages(persons=10).assign(sex=lambda d: np.where(d["person"] % 2 == 0, "f", "m"), age=20.0)
     moved = panel["time"] >= panel["cohort"]
     settings = {"outcome": {"sampling": "repeated"}, "subgroups": ["sex"]}
-    same = check_composition(small_design(panel.assign(y=np.where(panel["person"] % 5 == 0, np.nan, 1.0)), **settings), "y")
+    same = check_composition(
+        small_design(panel.assign(y=np.where(panel["person"] % 5 == 0, np.nan, 1.0)), **settings), "y"
+    )
     assert same.passed in (True, None)
     left = moved & (panel["sex"] == "f") & (panel["person"] % 4 == 0)
     changed = check_composition(small_design(panel.assign(y=np.where(left, np.nan, 1.0)), **settings), "y")
@@ -93,7 +116,9 @@ def test_coverage_counts_movers_after_the_last_wave_and_before_the_first():
     # waves 1, 2, 3; cohorts 2 and 3: exposures 0 and 1, and 0, of four each: 3 / 8
     assert check_coverage(small_design(many_villages()), "y").statistic == pytest.approx(3 / 8)
     # a third as many again had moved at 1, and have no base period: 3 / 12
-    panel = many_villages(villages=160).assign(cohort=lambda d: np.choose(d["village"] % 4, [2.0, 3.0, np.nan, 1.0]))
+    panel = many_villages(villages=160).assign(
+        cohort=lambda d: np.choose(d["village"] % 4, [2.0, 3.0, np.nan, 1.0])
+    )
     check = check_coverage(small_design(panel), "y")
     assert check.statistic == pytest.approx(3 / 12)
     assert check.table.values.tolist() == [[2, 200, 1], [3, 200, 0]]
@@ -101,7 +126,9 @@ def test_coverage_counts_movers_after_the_last_wave_and_before_the_first():
 
 def test_few_clusters_and_power_are_judged_by_their_thresholds(design, simulated_effects):
     few = check_clusters(design, simulated_effects)
-    assert few.passed is False and few.statistic == few.table[["n_clusters_treated", "n_clusters_comparison"]].min(axis=None)
+    assert few.passed is False and few.statistic == few.table[
+        ["n_clusters_treated", "n_clusters_comparison"]
+    ].min(axis=None)
     power = design_power(simulated_effects, design.outcomes)
     for name in ("offfarm_wage", "debt"):
         check = check_power(power, name)

@@ -1,4 +1,5 @@
-"""Checks of the identifying assumption on panels whose truth is known. Bootstrap draws are keyed, so results repeat."""
+"""Checks of the identifying assumption on panels whose truth is known. Bootstrap draws are keyed, so
+results repeat."""
 
 import numpy as np
 import pandas as pd
@@ -9,23 +10,47 @@ from relocation_analysis.data.study import Study
 from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, estimate_alternatives
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import MAIN, UNIVERSAL, estimate
-from relocation_analysis.estimation.sensitivity import check_alternative, check_pretrends, check_single_cohorts, known_truth
+from relocation_analysis.estimation.sensitivity import (
+    check_alternative,
+    check_pretrends,
+    check_single_cohorts,
+    known_truth,
+)
 from relocation_analysis.randomness import generator
 
 
 def design_with_trend(slope=0.0, anticipation=0.0, villages=120, seed=1, **settings):
-    """Cohorts 2017, 2018 and never-movers, 4 persons a village, effect 1; movers' trend differs by `slope` a year."""
+    """Cohorts 2017, 2018 and never-movers, 4 persons a village, effect 1; movers' trend differs by `slope`
+    a year."""
     rng = generator("test_sensitivity", seed)
     times = np.arange(2014, 2021)
     village = np.repeat(np.arange(villages), 4)
     cohort = np.choose(village % 3, [2017.0, 2018.0, np.nan])
     moved = np.isfinite(cohort)[:, None]
     y = rng.normal(size=(len(village), len(times))) + 0.3 * rng.normal(size=(villages, len(times)))[village]
-    y += slope * moved * (times - 2014) + (times >= cohort[:, None]) + anticipation * (times == cohort[:, None] - 1)
-    panel = pd.DataFrame({"person": np.repeat(np.arange(len(village)), len(times)), "time": np.tile(times, len(village)),
-                          "village": np.repeat(village, len(times)), "cohort": np.repeat(cohort, len(times)), "y": y.ravel()})  # fmt: skip
+    y += (
+        slope * moved * (times - 2014)
+        + (times >= cohort[:, None])
+        + anticipation * (times == cohort[:, None] - 1)
+    )
+    panel = pd.DataFrame(
+        {
+            "person": np.repeat(np.arange(len(village)), len(times)),
+            "time": np.tile(times, len(village)),
+            "village": np.repeat(village, len(times)),
+            "cohort": np.repeat(cohort, len(times)),
+            "y": y.ravel(),
+        }
+    )
     about = {"domain": "employment", "unit": "", "label_en": "y"}
-    study = Study(name="s", title="", data={"path": "x.csv"}, outcome={"y": about}, outcomes=["y"], design={"draws": 999, **settings})
+    study = Study(
+        name="s",
+        title="",
+        data={"path": "x.csv"},
+        outcome={"y": about},
+        outcomes=["y"],
+        design={"draws": 999, **settings},
+    )
     return build_design(check_panel(panel, study), study)
 
 
@@ -72,7 +97,9 @@ def test_with_few_villages_the_test_rejects_where_the_band_leaves_zero_out():
 
 def test_a_panel_without_earlier_waves_cannot_be_tested():
     design = design_with_trend()
-    short = design.panel[design.panel["time"] >= 2017].assign(cohort=lambda d: d["cohort"].where(d["cohort"] != 2017))
+    short = design.panel[design.panel["time"] >= 2017].assign(
+        cohort=lambda d: d["cohort"].where(d["cohort"] != 2017)
+    )
     design = build_design(check_panel(short, design.study), design.study)
     check = check_pretrends(design, estimate(design), "y")
     assert check.passed is None and check.p_value is None and "cannot be tested" in check.note
@@ -82,7 +109,9 @@ def test_the_base_period_matters_where_the_move_was_anticipated():
     checks = {}
     for anticipation in (0.0, -0.8):
         design = design_with_trend(anticipation=anticipation)
-        checks[anticipation] = check_alternative("y", estimate(design), estimate_alternatives(design, "y"), BASE_EARLIER)
+        checks[anticipation] = check_alternative(
+            "y", estimate(design), estimate_alternatives(design, "y"), BASE_EARLIER
+        )
     assert checks[0.0].passed is True and abs(checks[0.0].statistic) < 0.2
     assert checks[-0.8].passed is False and checks[-0.8].statistic == pytest.approx(-0.8, abs=0.25)
 
@@ -93,7 +122,9 @@ def test_the_difference_between_comparisons_has_the_error_of_the_difference():
     check = check_alternative("y", effects, alternatives, NEVER_ONLY)
     one = effects.select(estimator=MAIN, aggregation="headline", subgroup="all")
     other = alternatives.select(estimator=NEVER_ONLY)
-    assert check.statistic == pytest.approx(other.table["estimate"].iloc[0] - one.table["estimate"].iloc[0], abs=1e-14)
+    assert check.statistic == pytest.approx(
+        other.table["estimate"].iloc[0] - one.table["estimate"].iloc[0], abs=1e-14
+    )
     assert check.p_value > 0.05 and check.table["estimator"].tolist() == [MAIN, NEVER_ONLY]
 
 
@@ -119,7 +150,10 @@ def test_checks_of_an_outcome_that_nobody_has_say_so(panel, study):
 def test_the_known_truth_is_aggregated_as_the_estimates_are(design, study, simulated_effects):
     truth = known_truth(design, read_truth(study))
     assert set(truth.columns) == {"outcome", "subgroup", "aggregation", "event_time", "truth"}
-    joined = truth.merge(simulated_effects.select(estimator=MAIN, subgroup="all").table, on=["outcome", "aggregation", "event_time"])
+    joined = truth.merge(
+        simulated_effects.select(estimator=MAIN, subgroup="all").table,
+        on=["outcome", "aggregation", "event_time"],
+    )
     assert len(joined) == len(truth)
     headline = joined[(joined["aggregation"] == "headline") & (joined["outcome"] != "insured")]
     assert ((headline["estimate"] - headline["truth"]).abs() < 3.5 * headline["std_error"]).all()
