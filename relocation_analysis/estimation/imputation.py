@@ -115,6 +115,9 @@ def fit_two_way(weight: np.ndarray, total: np.ndarray) -> TwoWay:
 def _tied(observed: np.ndarray) -> np.ndarray:
     """(R, C) True where a row and a column belong to the same connected component of the observations."""
     rows, columns = observed.shape
+    some, present = observed.any(1), observed.any(0)
+    if observed[some].all(0).any():
+        return some[:, None] & present
     edges = np.nonzero(observed)
     graph = csr_array((np.ones(len(edges[0])), (edges[0], edges[1] + rows)), shape=(rows + columns,) * 2)
     label = connected_components(graph, directed=False)[1]
@@ -204,16 +207,18 @@ def _influence(grid: CellGrid, model: TwoWay, used: np.ndarray) -> np.ndarray:
     return grid.by_cluster(model.residual @ slope) + (gain - centre * mass) / size
 
 
-def estimate_imputation(design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS) -> Effects:
+def estimate_imputation(
+    design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS, cells: Cells | None = None
+) -> Effects:
     """Effects of relocation on one outcome by imputation: every untreated observation is part of the comparison.
 
     Aggregations, weights and the rule for few clusters are those of the main estimator. Continuous covariates are not
-    adjusted for. No row where the panel allows no effect.
+    adjusted for. No row where the panel allows no effect. `cells` are those of `level_cells`, where they are at hand.
     """
     outcome, settings = design.outcomes[name], design.study.design
     contrasts = contrasts_of(design, outcome, "universal", "not_yet_treated")
     contrasts = tuple(c for c in contrasts if c.event_time >= -settings.anticipation)
-    cells = level_cells(design, outcome)
+    cells = level_cells(design, outcome) if cells is None else cells
     fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata)
     if settings.few_clusters == "jackknife" and needs_jackknife(fit):
         fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, jackknife=True)

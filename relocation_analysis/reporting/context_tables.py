@@ -48,7 +48,7 @@ def tabulate_ledger(study: Study) -> Table | Prose:
     if study.ledger is None:
         return Prose("")
     claims = read_facts(study.ledger.removesuffix(".csv"))
-    tested = claims["testable"].str.startswith(("yes", "partly"))
+    tested = claims["testable"].str.startswith(("yes", "partly")) | claims["testable"].str.contains("reported only")
     claims = claims[tested | (claims["check"].notna() & claims["flag"].notna() & (claims["flag"] != "ok"))]
     body: list[tuple[str, ...]] = []
     for (source, published), group in claims.groupby(["source", "published"], sort=False):
@@ -56,7 +56,7 @@ def tabulate_ledger(study: Study) -> Table | Prose:
         body += [_claim(row) for _, row in group.iterrows()]
     columns = (Column("Claim"), Column("Arithmetic and remark"), Column("Could it be tested?"))
     return Table("tbl-ledger", columns, tuple(body), "What the press claims, and what the figures can bear",
-                 "Claims that a design here could test, and claims whose arithmetic calls for a remark; all are in data/press_claims.csv. "
+                 "Claims that a design here could test, or that are no outcome although they look like one, and those whose arithmetic calls for a remark; all are in data/press_claims.csv. "
                  "No resident is named.",
                  "reporting.context_tables.tabulate_ledger")  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_leaving_a_cluster_out_is_fitting_without_it_even_where_its_stratum_goes
 
 
 def test_a_coefficient_that_needs_one_cluster_has_no_value_without_it():
-    x, y, strata, cluster, _ = data()
+    x, y, _, cluster, _ = data()
     x = (cluster == 4).astype(float)[:, None]
     left = leave_one_out(partial_out(x, y, np.eye(3)[np.arange(len(x)) % 3], cluster))
     assert np.isnan(left[4]).all() and np.isfinite(np.delete(left, 4, axis=0)).all()
@@ -72,7 +72,7 @@ def test_the_jackknife_error_of_a_mean_of_equal_clusters_is_the_error_of_the_mea
 
 
 def test_one_cluster_and_saturated_rows_have_no_error():
-    x, y, strata, cluster, _ = data()
+    x, y, strata, _, _ = data()
     assert np.isnan(least_squares(partial_out(x, y, strata, np.zeros(len(x)))).std_error).all()
     few = slice(0, 4)
     assert np.isnan(least_squares(partial_out(x[few], y[few], strata[few], np.arange(4))).std_error).all()

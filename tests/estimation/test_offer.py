@@ -138,7 +138,10 @@ def test_effects_of_the_visa_lottery_are_as_printed(lottery, published):
             plain = row["std_error"] / np.sqrt(used / (used - 1) * (n - 1) / (n - k))
             assert agrees(plain, expected.std_error)
         else:
-            compare(one(effects, estimator="tsls" if expected.quantity == "late" else "ols_strata", estimand=expected.quantity), expected)
+            compare(
+                one(effects, estimator="tsls" if expected.quantity == "late" else "ols_strata", estimand=expected.quantity),
+                expected,
+            )
 
 
 def trial(seed=0, clusters=24, size=6, effect=1.0, strata=4):
@@ -147,7 +150,7 @@ def trial(seed=0, clusters=24, size=6, effect=1.0, strata=4):
     village = np.repeat(np.arange(clusters), size + np.arange(clusters) % 3)
     offered = (np.arange(clusters) // strata % 2)[village].astype(float)
     shock = rng.normal(size=clusters)[village]
-    relocated = ((rng.random(len(village)) < 0.2 + 0.5 * offered)).astype(float)
+    relocated = (rng.random(len(village)) < 0.2 + 0.5 * offered).astype(float)
     frame = pd.DataFrame({"village": village, "county": village % strata, "offered": offered, "relocated": relocated,
                           "age": rng.normal(40, 10, len(village)), "weight": rng.uniform(0.5, 2, len(village))})  # fmt: skip
     frame["arm"] = np.where(offered == 0, "none", np.where(village % 2, "cash", "credit"))
@@ -311,16 +314,25 @@ def both_in_one(frame):
 @pytest.mark.parametrize(
     ("change", "settings", "message"),
     [
-        (lambda f: f.assign(offered=1.0), {}, "Somebody must have been offered and somebody not.\nProblem: offered is 1 on all 168 rows"),
-        (lambda f: f.assign(offered=f["offered"] + 1), {}, "offered must be 0 or 1.\nProblem: 84 of 168 rows have another value, first 2.0"),
-        (lambda f: f.assign(relocated=0.5), {}, "relocated must be 0 or 1.\nProblem: 168 of 168 rows have another value, first 0.5"),
-        (lambda f: f, {"covariates": ("agee",)}, "'agee' is not among the 8 columns.\nFix: map it in [columns], for instance agee = 'age'."),
-        (lambda f: f.assign(age=np.nan), {"covariates": ("age",)}, "A column of the design must hold values.\nProblem: 'age' is missing on all"),
-        (lambda f: f, {"base_arm": "non"}, "The base arm must be a known name.\nProblem: 'non' is not one of the 3 known.\nFix: write 'none'."),
-        (both_in_one, {"assigned": "cluster"}, "A cluster must be offered as a whole where the offer was by cluster.\n"
-         "Problem: 1 of 24 have more than one value of offered, first village = 0."),
-        (both_in_one, {"base_arm": "none"}, "An arm must be offered to all of it or to none.\nProblem: 1 of 3 have more than one"),
-        (lambda f: f.assign(county=f.index % 3), {"assigned": "cluster"}, "A cluster must lie in one stratum where the offer was by cluster."),
+        (lambda f: f.assign(offered=1.0), {},
+         "Somebody must have been offered and somebody not.\nProblem: offered is 1 on all 168 rows."),
+        (lambda f: f.assign(offered=f["offered"] + 1), {},
+         "offered must be 0 or 1.\nProblem: 84 of 168 rows have another value, first 2.0."),
+        (lambda f: f.assign(relocated=0.5), {},
+         "relocated must be 0 or 1.\nProblem: 168 of 168 rows have another value, first 0.5."),
+        (lambda f: f, {"covariates": ("agee",)},
+         "'agee' is not among the 8 columns.\nFix: map it in [columns], for instance agee = 'age'."),
+        (lambda f: f.assign(age=np.nan), {"covariates": ("age",)},
+         "A column of the design must hold values.\nProblem: 'age' is missing on all 168 rows."),
+        (lambda f: f, {"base_arm": "non"},
+         "The base arm must be a known name.\nProblem: 'non' is not one of the 3 known.\nFix: write 'none'."),
+        (both_in_one, {"assigned": "cluster"},
+         ("A cluster must be offered as a whole where the offer was by cluster.\n"
+          "Problem: 1 of 24 have more than one value of offered, first village = 0.")),
+        (both_in_one, {"base_arm": "none"},
+         "An arm must be offered to all of it or to none.\nProblem: 1 of 3 have more than one value of offered"),
+        (lambda f: f.assign(county=f.index % 3), {"assigned": "cluster"},
+         "A cluster must lie in one stratum where the offer was by cluster.\nProblem: 24 of 24 have more than one"),
     ],
 )  # fmt: skip
 def test_bad_input_is_said_in_the_grammar_of_the_house(change, settings, message):

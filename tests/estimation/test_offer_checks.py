@@ -1,5 +1,7 @@
 """Checks of an offer, on a trial whose trouble is made to order."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +29,7 @@ def trial(seed=0, clusters=32, size=5):
 
 
 def test_every_check_comes_in_the_order_of_the_report():
-    checks = check_offer(trial(), "y", OFFER, 99, generator("order"))
+    checks = check_offer(trial(), "y", OFFER, 99, partial(generator, "order"))
     assert [c.name for c in checks] == ["strata", "first_stage", "errors", "randomisation", "selection_bounds"]
     assert all(c.outcome == "y" for c in checks)
 
@@ -38,25 +40,25 @@ def test_strata_without_variation_and_with_one_unit_are_counted():
     frame.loc[frame["village"].isin([1, 9]), "county"] = 78
     check = check_strata(frame, "y", OFFER)
     assert check.passed is False and check.statistic == 160 - 1 - 10
-    assert "In 2 of 6 strata it does not, 1 of them with one unit" in check.note
+    assert "In 2 of 6 strata it does not; 1 strata hold one unit." in check.note
     assert check.table["county"].tolist() == [77, 78] and check.table["n_units"].tolist() == [1, 10]
 
 
 def test_an_outcome_without_a_comparison_gets_the_checks_that_say_so():
     frame = trial()
     frame.loc[frame["offered"] == 0, "y"] = np.nan
-    checks = check_offer(frame, "y", OFFER, 99, generator("none"))
+    checks = check_offer(frame, "y", OFFER, 99, partial(generator, "none"))
     assert [c.name for c in checks] == ["strata", "first_stage"]
     assert checks[0].statistic == 0 and checks[0].passed is False and checks[1].passed is False
 
 
 def test_take_up_that_does_not_vary_is_a_first_stage_that_fails():
-    checks = check_offer(trial().assign(relocated=1.0), "y", OFFER, 99, generator("flat"))
+    checks = check_offer(trial().assign(relocated=1.0), "y", OFFER, 99, partial(generator, "flat"))
     assert checks[1].passed is False and "does not vary" in checks[1].note
 
 
 def test_without_a_known_draw_nothing_is_drawn_again():
-    checks = check_offer(trial(), "y", Offer(strata=("county",)), 99, generator("unknown"))
+    checks = check_offer(trial(), "y", Offer(strata=("county",)), 99, partial(generator, "unknown"))
     assert checks[3].p_value is None and "not known" in checks[3].note
 
 
@@ -85,5 +87,5 @@ def test_a_unit_whose_cluster_is_not_known_counts_as_not_observed():
 
 
 def test_the_same_key_gives_the_same_draws():
-    one, two = (check_offer(trial(), "y", OFFER, 99, generator("key")) for _ in range(2))
+    one, two = (check_offer(trial(), "y", OFFER, 99, partial(generator, "key")) for _ in range(2))
     assert [c.p_value for c in one] == [c.p_value for c in two] and one[4].table.equals(two[4].table)

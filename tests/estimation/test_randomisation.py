@@ -70,7 +70,9 @@ def test_a_p_value_is_never_zero_and_all_ties_give_one():
     system = partial_out(offered, y, np.eye(2)[block], cluster)
     found = randomise(system, offered, cluster, block, 199, generator("never"))
     assert 1 / 200 <= found.p_coefficient < 0.05
-    same = randomise(partial_out(offered, 1.0 * block, np.eye(2)[block] * 0, cluster), offered, cluster, block, 99, generator("ties"))
+    same = randomise(
+        partial_out(offered, 1.0 * block, np.eye(2)[block] * 0, cluster), offered, cluster, block, 99, generator("ties")
+    )
     assert same.p_coefficient == 1.0
 
 
@@ -96,6 +98,8 @@ def test_under_the_null_five_in_a_hundred_are_below_five_per_cent():
     p = []
     for seed in range(500):
         offered, y, block, cluster, _ = trial(seed)
-        found = randomise(partial_out(offered, y, np.eye(2)[block], cluster), offered, cluster, block, 399, generator("size", seed))
+        found = randomise(
+            partial_out(offered, y, np.eye(2)[block], cluster), offered, cluster, block, 399, generator("size", seed)
+        )
         p.append((found.p_coefficient, found.p_t))
     assert (np.abs((np.array(p) <= 0.05).mean(0) - 0.05) < 0.029).all()
