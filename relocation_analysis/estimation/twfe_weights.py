@@ -1,0 +1,74 @@
+"""What two-way fixed effects average: the weight of each cohort-time effect, and how many are negative.
+
+de Chaisemartin & D'Haultfoeuille (2020, AER 110(9)), theorem 1: under parallel trends the coefficient of "has moved" is
+in expectation sum w_gt ATT_gt over the treated cells, w_gt = N_gt e_gt / sum N e, with e the residual of "has moved" from
+row and time effects. In the sample the sum is exact for one choice of effects: those imputed from the
+untreated observations with the same row and time effects (`imputation`). Among the untreated, e lies in the span of row and time
+effects, to which the imputation's residuals are orthogonal, so they add nothing to the coefficient.
+"""
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.estimation.benchmarks import estimate_twfe
+from relocation_analysis.estimation.cells import Cells
+from relocation_analysis.estimation.checks import Check
+from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.estimate import level_cells
+from relocation_analysis.estimation.imputation import fit_two_way, spread_cells
+
+WEIGHT_COLUMNS = ("cohort", "time", "weight", "effect", "contribution", "unknown")
+
+
+def twfe_weights(cells: Cells, strata: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Weight of every cohort-time effect in the two-way fixed effects coefficient of `estimate_twfe`.
+
+    Parameters
+    ----------
+    cells : of levels by time (`level_cells`).
+    strata : the `by` columns of the cells.
+
+    Returns cohort, time, weight (they sum to one), effect (imputed, NaN where it cannot be for all of the cell),
+    contribution, and unknown (the weight that falls on rows without an imputed value). Where nothing is unknown the contributions
+    sum to the coefficient. On a balanced panel a contribution is weight times effect; elsewhere the weight differs
+    between the villages of a cell, and so does the effect.
+    """
+    grid = spread_cells(cells, ("cluster", "cohort", "age", *strata), ("age",))
+    moved = (grid.time >= grid.cohort[:, None]).astype(float)
+    residual = fit_two_way(grid.weight, grid.weight * moved).residual
+    untreated = grid.weight * (1 - moved)
+    left = grid.total - grid.weight * fit_two_way(untreated, grid.total * (1 - moved)).fitted
+    with np.errstate(invalid="ignore", divide="ignore"):
+        effect = left / grid.weight
+    r, c = np.nonzero((moved == 1) & (grid.weight > 0))
+    table = pd.DataFrame({"cohort": grid.cohort[r], "time": grid.time[c], "size": grid.weight[r, c],
+                          "weight": residual[r, c], "effect": effect[r, c]})  # fmt: skip
+    table["weight"] /= table["weight"].sum()
+    table = table.assign(contribution=table["weight"] * table["effect"], effect=table["size"] * table["effect"],
+                         unknown=table["weight"].where(table["effect"].isna(), 0.0))  # fmt: skip
+    groups = table.groupby(["cohort", "time"])
+    sums = groups[["weight", "size", "unknown"]].sum()
+    complete = groups["effect"].count() == groups.size()
+    sums[["effect", "contribution"]] = groups[["effect", "contribution"]].sum().where(complete, np.nan)
+    return sums.assign(effect=sums["effect"] / sums["size"]).reset_index()[list(WEIGHT_COLUMNS)]
+
+
+def check_twfe_weights(design: Design, name: str) -> Check:
+    """How many cohort-time effects two-way fixed effects count with the wrong sign, and what the negative weights sum to.
+
+    The table has `twfe_weights`. It fails where any weight is negative: the coefficient can then be negative though every
+    effect is positive.
+    """
+    outcome, null = design.outcomes[name], "Two-way fixed effects count no cohort-time effect with the wrong sign"
+    cells = level_cells(design, outcome)
+    table = twfe_weights(cells, design.study.design.strata)
+    if table.empty or not np.isfinite(table["weight"]).all():
+        return Check(name, "twfe_weights", null, None, None, None, None, "Nobody has moved, or everybody at once: there is no coefficient.")
+    negative = table["weight"] < -1e-12
+    total = float(table.loc[negative, "weight"].sum()) + 0.0
+    coefficient = float(estimate_twfe(design, outcome, cells).table["estimate"].iloc[0])
+    note = (f"The statistic is the sum of the negative weights: {int(negative.sum())} of {len(table)} are negative, and all sum to one. "
+            f"The coefficient is {coefficient:.4g}; ")  # fmt: skip
+    note += (f"weights times imputed effects sum to {table['contribution'].sum():.4g}." if table["contribution"].notna().all()
+             else f"a weight of {table['unknown'].sum():.2g} falls on rows without untreated observations to impute from.")  # fmt: skip
+    return Check(name, "twfe_weights", null, total, None, not bool(negative.any()), table, note)
