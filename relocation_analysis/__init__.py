@@ -20,7 +20,7 @@ _PUBLIC = {
     "estimation.cohort_time": ("estimate_cohort_time", "list_contrasts"),
     "estimation.aggregate": ("aggregate_effects", "list_aggregations"),
     "estimation.doubly_robust": ("doubly_robust_att",),
-    "estimation.effects": ("Effects", "join_effects"),
+    "estimation.effects": ("Effects", "join_effects", "select_main"),
     "estimation.estimate": ("adjust_headlines", "domain_family", "estimate", "primary_family"),
     "estimation.benchmarks": ("estimate_alternatives", "estimate_twfe"),
     "estimation.power": ("design_power",),
@@ -38,6 +38,9 @@ _PUBLIC = {
     "reporting.narrative": ("describe_answer", "describe_domain", "describe_harms", "describe_horizon",
                             "describe_pretrends", "describe_study", "describe_verdict"),
     "reporting.check_tables": ("tabulate_check_tables", "tabulate_event_times"),
+    "reporting.sections": ("describe_estimand", "describe_estimators", "head_subgroups", "only", "show_balance", "show_subgroups",
+                           "show_trends", "tabulate_arms",
+                           "tabulate_late", "tabulate_take_up"),
     "reporting.context_tables": ("tabulate_ledger", "tabulate_programme", "tabulate_time_account",
                                  "tabulate_known_truth"),
 }  # fmt: skip

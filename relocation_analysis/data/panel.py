@@ -24,7 +24,7 @@ def read_panel(study: Study) -> pd.DataFrame:
     """
     if study.data.simulate:
         return simulate_panel(study.province, study.simulation).panel
-    frame = read_file(data_file(study), study.data.object)
+    frame = _exclusions(_known(read_file(data_file(study), study.data.object), study), study)
     for canonical, column in study.columns.items():
         if column not in frame.columns:
             close = nearest(column, frame.columns)
@@ -37,7 +37,48 @@ def read_panel(study: Study) -> pd.DataFrame:
         if column not in frame.columns:
             raise unknown_name("A column of [missing]", column, frame.columns)
         frame[column] = frame[column].mask(frame[column] == code)
+    if study.design.kind != "rollout" and study.design.unit not in frame.columns:
+        frame[study.design.unit] = np.arange(len(frame))
     return _of_province(frame, study)
+
+
+def _known(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Set to missing what the study says is not known, then fill from its other files."""
+    for rule in study.unknown:
+        _require_names(frame, (*rule.columns, rule.unless_known), "[[unknown]]")
+        frame = frame.assign(**{name: frame[name].where(frame[rule.unless_known].notna()) for name in rule.columns})
+    for file in study.data.fill:
+        other = read_file(fetch(file.url, file.sha256, file.local_name))
+        _require_names(frame, (file.key, *file.columns), "[[data.fill]]")
+        _require_names(other, (file.key, *file.columns), "[[data.fill]]")
+        other = other.drop_duplicates(file.key).set_index(file.key)
+        frame = frame.assign(**{name: frame[name].fillna(frame[file.key].map(other[name])) for name in file.columns})
+    return frame
+
+
+def _exclusions(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One column of flags for each exclusion of the study, named by `exclusion_column`."""
+    flags = {}
+    for number, rule in enumerate(study.exclude):
+        _require_names(frame, (rule.column,), "[[exclude]]")
+        values = frame[rule.column]
+        if rule.largest is not None:
+            flag = values.rank(method="first", ascending=False) <= rule.largest
+        else:
+            flag = values.isna() if rule.missing else values == rule.equals
+        flags[exclusion_column(number)] = flag.fillna(False).astype(bool)
+    return frame.assign(**flags)
+
+
+def exclusion_column(number: int) -> str:
+    """Name of the flags of the study's exclusion of this number."""
+    return f"excluded {number}"
+
+
+def _require_names(frame: pd.DataFrame, names, where: str) -> None:
+    for name in names:
+        if name not in frame.columns:
+            raise unknown_name(f"A column of {where}", name, frame.columns)
 
 
 def read_truth(study: Study) -> pd.DataFrame:
@@ -85,7 +126,8 @@ def study_chapters(panel: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
 
 def study_files(study: Study) -> list[Path]:
     """The study file, and the data file where there is one."""
-    return [Path(study.file), *([] if study.data.simulate else [data_file(study)])]
+    others = [fetch(file.url, file.sha256, file.local_name) for file in study.data.fill]
+    return [Path(study.file), *([] if study.data.simulate else [data_file(study)]), *others]
 
 
 def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -101,6 +143,8 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
         raise InputError("A panel must have rows", "it has none", "check the file, and the province that was asked for")
     unit, cluster = study.design.unit, study.design.cluster
     outcomes = present_outcomes(panel, study)
+    if study.design.kind != "rollout":
+        return _check_roster(panel, study, outcomes)
     _require_columns(panel, study, unit, cluster, outcomes)
     panel = _canonical_types(panel, study, outcomes)
     _require_unique(panel, unit)
@@ -112,6 +156,25 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
             _require_one_value(panel, outcome)
     _require_variation(panel, study)
     return panel
+
+
+def _check_roster(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
+    """The same for one row per unit: the design itself is checked where it is estimated."""
+    unit = study.design.unit
+    if not outcomes:
+        _require_columns(panel, study, unit, study.design.cluster, outcomes)
+    panel = panel.copy(deep=False)
+    before = [f"{name}_before" for name in outcomes]
+    for column in ("offered", "relocated", "weight", *study.design.covariates, *study.design.balance, *outcomes, *before):
+        if column in panel.columns:
+            panel[column] = _numeric(panel, column)
+    double = panel.duplicated(unit)
+    if double.any():
+        raise InputError(f"{unit} must be unique", f"{double.sum():,} rows repeat an earlier one, first "
+                         f"{_row(panel, double, [unit])}", "keep one row per unit")  # fmt: skip
+    for outcome in outcomes.values():
+        _require_range(panel, outcome, unit)
+    return panel.copy()
 
 
 def _row(panel: pd.DataFrame, mask, columns) -> str:

@@ -138,8 +138,7 @@ def _read_stata(path: Path, _: str | None) -> "pd.DataFrame":
 
     table = pd.read_stata(path, convert_categoricals=False)
     text = table.select_dtypes(["str", "object"]).columns
-    table[text] = table[text].replace("", None)
-    return table
+    return table.assign(**{name: table[name].replace("", None) for name in text}).copy()  # one block: it comes in many
 
 
 def _read_r(path: Path, object: str | None) -> "pd.DataFrame":

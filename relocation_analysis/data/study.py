@@ -19,6 +19,41 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Fill(Strict):
+    """A second file, fetched by checksum, that fills what the first does not know, by a key that both have."""
+
+    url: str
+    sha256: str
+    local_name: str
+    key: str
+    columns: tuple[str, ...]
+
+
+class Unknown(Strict):
+    """Columns of the file that hold a number where nothing is known: missing unless another column is known."""
+
+    columns: tuple[str, ...]
+    unless_known: str
+    reason: str
+
+
+class Exclude(Strict):
+    """Rows that do not belong to the roster of some outcomes (of all, where none is named), in the file's names."""
+
+    column: str
+    reason: str
+    outcomes: tuple[str, ...] | None = None
+    largest: int | None = Field(default=None, ge=1)
+    equals: float | str | None = None
+    missing: bool = False
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "Exclude":
+        if sum([self.largest is not None, self.equals is not None, self.missing]) != 1:
+            raise ValueError("state exactly one of largest, equals and missing")
+        return self
+
+
 class DataSettings(Strict):
     """Where the panel comes from: drawn by the simulator, a file of the user, or a file fetched by checksum."""
 
@@ -28,6 +63,7 @@ class DataSettings(Strict):
     sha256: str | None = None
     local_name: str | None = None
     object: str | None = None
+    fill: tuple[Fill, ...] = ()
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DataSettings":
@@ -41,7 +77,7 @@ class DataSettings(Strict):
 class DesignSettings(Strict):
     """How effects are identified. The defaults are those of the report."""
 
-    kind: Literal["rollout"] = "rollout"
+    kind: Literal["rollout", "offer", "comparison"] = "rollout"
     unit: Literal["person", "household", "village", "county"] = "person"
     cluster: Literal["village", "county", "household", "person", "site"] = "village"
     comparison: Literal["not_yet_treated", "never_treated"] = "not_yet_treated"
@@ -51,6 +87,11 @@ class DesignSettings(Strict):
     covariates: tuple[str, ...] = ()
     few_clusters: Literal["jackknife", "ignore"] = "jackknife"
     draws: int = Field(default=999, ge=99, le=99_999)
+    assigned: Literal["", "cluster", "unit"] = ""
+    drawn_within: tuple[str, ...] | None = None
+    base_arm: str = ""
+    balance: tuple[str, ...] = ()
+    caliper: float = Field(default=0.2, gt=0, le=2)
 
 
 class Study(Strict):
@@ -74,6 +115,8 @@ class Study(Strict):
     data: DataSettings
     columns: dict[str, str] = {}
     missing: dict[str, float | str] = {}
+    unknown: tuple[Unknown, ...] = ()
+    exclude: tuple[Exclude, ...] = ()
     design: DesignSettings = DesignSettings()
     outcome: dict[str, dict[str, Any]] = {}
     simulation: SimulationParameters | None = None
@@ -198,7 +241,7 @@ def settable(simulated: bool) -> dict[str, tuple[str, str]]:
     A name of [design] or [simulation] may be written in full, as in design.anticipation. Without the table, a name that
     both have means the simulator's knob where the data are simulated.
     """
-    nested = {"data", "columns", "missing", "design", "outcome", "simulation", "file", "origin", "changed", "name",
+    nested = {"data", "columns", "missing", "unknown", "exclude", "design", "outcome", "simulation", "file", "origin", "changed", "name",
               "language", "province"}  # fmt: skip
     tables = {"design": DesignSettings} | ({"simulation": SimulationParameters} if simulated else {})
     names = {}

@@ -11,6 +11,7 @@ from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
+from relocation_analysis.estimation.roster import estimate_roster_alternatives
 from relocation_analysis.estimation.inference import pointwise_interval
 
 NEVER_ONLY, NOT_YET, BASE_EARLIER = "callaway_santanna_never", "callaway_santanna_not_yet", "callaway_santanna_base_earlier"
@@ -19,6 +20,8 @@ NEVER_ONLY, NOT_YET, BASE_EARLIER = "callaway_santanna_never", "callaway_santann
 def estimate_alternatives(design: Design, name: str) -> Effects:
     """Headline of one outcome under the other comparison group, with the base period one period earlier, and by the
     benchmarks `twfe`, `before_after` and `cross_section`, which need assumptions that relocation breaks."""
+    if design.kind != "rollout":
+        return estimate_roster_alternatives(design, name)
     outcome = design.outcomes[name]
     cells, levels = outcome_cells(design, outcome), level_cells(design, outcome)
     if not levels.columns:

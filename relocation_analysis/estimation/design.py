@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.data.panel import present_outcomes
+from relocation_analysis.data.panel import exclusion_column, present_outcomes
 from relocation_analysis.data.study import Study
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.estimation.access import add_time_account
@@ -24,7 +24,7 @@ class Design:
     panel : the panel; an outcome is missing on every row that the flow excludes for it.
     study : the settings it was built from.
     outcomes : the outcomes to estimate, by name.
-    times, cohorts : sorted; cohorts include inf for those who never moved.
+    times, cohorts : sorted; cohorts include inf for those who never moved. Both are empty with one row per unit.
     subgroups : the baseline traits by which effects are split.
     flow : `FLOW_COLUMNS`, every exclusion of every outcome.
     left_out : by outcome, the baseline weight of the movers who have no base period.
@@ -69,12 +69,10 @@ def build_design(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | Non
     study : its study.
     names : the outcomes wanted; all that the panel has by default.
     """
+    if study.design.kind != "rollout":
+        return _build_roster(panel, study, names)
     panel = add_time_account(panel)
-    found = present_outcomes(panel, study)
-    for name in names or ():
-        if name not in found:
-            raise unknown_name("An outcome of the panel", name, found)
-    outcomes = {name: outcome for name, outcome in found.items() if names is None or name in names}
+    outcomes = _wanted(panel, study, names)
     panel = _fix_traits(panel, study)
     times = tuple(int(t) for t in np.sort(panel["time"].unique()))
     cohorts = tuple(np.sort(panel["cohort"].fillna(NEVER).unique()))
@@ -85,6 +83,40 @@ def build_design(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | Non
     subgroups = tuple(name for name in study.subgroups if name in panel.columns)
     flow = pd.DataFrame(flow, columns=FLOW_COLUMNS)
     return Design(panel, study, outcomes, times, cohorts, subgroups, flow, left_out)
+
+
+def _build_roster(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None = None) -> Design:
+    """The design of a study with one row per unit: the rows that count for each outcome, and every exclusion."""
+    outcomes = _wanted(panel, study, names)
+    flow = [row for outcome in outcomes.values() for row in _roster_flow(panel, outcome, study)]
+    subgroups = tuple(name for name in study.subgroups if name in panel.columns)
+    return Design(panel, study, outcomes, (), (), subgroups, pd.DataFrame(flow, columns=FLOW_COLUMNS))
+
+
+def _roster_flow(panel: pd.DataFrame, outcome: Outcome, study: Study) -> list[tuple]:
+    """Rows of the file, those that an exclusion removes, and those on which the outcome or the design is not known."""
+    keep = pd.Series(True, index=panel.index)
+    rows = [(outcome.name, "file", f"rows of the file, one per {study.design.unit}", 0, 0, len(panel), len(panel))]
+    steps = [("excluded", rule.reason, ~panel[exclusion_column(number)])
+             for number, rule in enumerate(study.exclude) if rule.outcomes is None or outcome.name in rule.outcomes]  # fmt: skip
+    steps.append(("missing", "the outcome is not known or not defined", panel[outcome.name].notna()))
+    for name in dict.fromkeys((study.design.cluster, *study.design.strata)):
+        steps.append(("design", f"{name} is not known", panel[name].notna()))
+    for step, reason, condition in steps:
+        left = keep & condition
+        if left.sum() < keep.sum():
+            dropped = int(keep.sum() - left.sum())
+            rows.append((outcome.name, step, reason, dropped, dropped, int(left.sum()), int(left.sum())))
+        keep = left
+    return rows
+
+
+def _wanted(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None) -> dict[str, Outcome]:
+    found = present_outcomes(panel, study)
+    for name in names or ():
+        if name not in found:
+            raise unknown_name("An outcome of the panel", name, found)
+    return {name: outcome for name, outcome in found.items() if names is None or name in names}
 
 
 def domain_outcomes(panel: pd.DataFrame, study: Study, domain: str) -> tuple[str, ...]:

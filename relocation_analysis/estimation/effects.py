@@ -10,6 +10,7 @@ EFFECT_COLUMNS = (
     "estimate", "std_error", "se_type", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high",
     "band_low", "band_high", "n_units", "n_clusters_treated", "n_clusters_comparison",
 )  # fmt: skip
+MAIN_ESTIMATORS = ("callaway_santanna", "ols_strata", "aipw_differences", "aipw_levels")  # one a kind of design
 TEXT_COLUMNS = ("outcome", "domain", "subgroup", "estimator", "estimand", "aggregation", "arm", "se_type")
 
 
@@ -37,6 +38,11 @@ class Effects:
             keep &= self.table[column].isin(values).to_numpy()
         influence = None if self.influence is None else self.influence[:, keep]
         return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters)
+
+
+def select_main(effects: Effects, outcome: str) -> Effects:
+    """The rows of the estimator that a report is about, for one outcome."""
+    return effects.select(outcome=outcome, estimator=MAIN_ESTIMATORS)
 
 
 def join_effects(parts: list[Effects]) -> Effects:

@@ -21,7 +21,7 @@ from relocation_analysis.estimation.cohort_time import (
 )
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, Effects, join_effects
 from relocation_analysis.estimation.inference import (
     Errors,
     adjust_holm,
@@ -31,6 +31,7 @@ from relocation_analysis.estimation.inference import (
     pointwise_interval,
     random_signs,
 )
+from relocation_analysis.estimation.roster import estimate_roster
 from relocation_analysis.randomness import generator
 
 MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
@@ -44,8 +45,11 @@ def estimate(design: Design) -> Effects:
     """Effects of relocation on every outcome of the design.
 
     For each outcome: the study's estimator (`callaway_santanna`) in all aggregations, its headline by subgroup, and its
-    event and cohort times against a universal base period (`callaway_santanna_universal`), which is what figures draw.
+    event and cohort times against a universal base period (`callaway_santanna_universal`), which is what figures draw. An
+    `offer` gives the intention to treat and the effect on those whom it moved, a `comparison` weighting and doubly robust.
     """
+    if design.kind != "rollout":
+        return estimate_roster(design)
     return join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()])
 
 
@@ -223,7 +227,7 @@ def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effect
 def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
     """Holm-adjusted p-values of the headlines of a family of outcomes; other rows keep none."""
     table = effects.table.copy()
-    rows = (table["aggregation"] == "headline") & (table["subgroup"] == "all") & (table["estimator"] == MAIN)
+    rows = (table["aggregation"] == "headline") & (table["subgroup"] == "all") & table["estimator"].isin(MAIN_ESTIMATORS)
     rows &= table["outcome"].isin(names)
     table.loc[rows, "p_adjusted"] = adjust_holm(table.loc[rows, "p_value"].to_numpy())
     return replace(effects, table=table)

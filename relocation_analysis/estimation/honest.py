@@ -1,8 +1,9 @@
 """Honest difference-in-differences: what the effect can be where trends were not parallel.
 
-Rambachan & Roth (2023), "A more credible approach to parallel trends", Review of Economic Studies 90(5): the event-study
-coefficients are delta + (0, effects), delta the difference in trends, zero at the base period. Restrict how far delta
-after the base may depart from what it did before, and report the effects that the data do not reject.
+Rambachan & Roth (2023), "A more credible approach to parallel trends", Review of Economic Studies 90(5): the
+event-study coefficients are delta + (0, effects), delta the difference in trends, zero at the base period.
+Restrict how far delta after the base may depart from what it did before, and report the effects that the data
+do not reject.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.honest_relative import relative_interval
 from relocation_analysis.estimation.honest_smooth import fixed_length_interval, list_estimators
 from relocation_analysis.estimation.inference import LEVEL
+
+Interval = Callable[[float], tuple[float, float]]  # of M
 
 MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
 CURVATURES = (0.0, 0.1, 0.2, 0.5, 1.0)  # in standard errors of the effect
@@ -38,7 +41,8 @@ class Honest:
 
 
 def relative_magnitudes(beta, sigma, pre: int, weights, magnitudes: Sequence[float] = MAGNITUDES) -> Honest:
-    """95% intervals where no step of delta after the base is more than M times its largest step before (Delta^RM).
+    """95% intervals where no step of delta after the base is more than M times its largest step before
+    (Delta^RM).
 
     Parameters
     ----------
@@ -68,13 +72,13 @@ def smoothness(beta, sigma, pre: int, weights, bounds: Sequence[float]) -> Hones
     return _honest(lambda m: fixed_length_interval(beta, path, m, 1 - LEVEL), bounds, error)
 
 
-def _honest(interval: Callable[[float], tuple[float, float]], values: Sequence[float], scale: float) -> Honest:
+def _honest(interval: Interval, values: Sequence[float], scale: float) -> Honest:
     table = pd.DataFrame([(float(m), *interval(float(m))) for m in values], columns=["M", "low", "high"])
     return Honest(table, _breakdown(interval, scale))
 
 
-def _breakdown(interval: Callable[[float], tuple[float, float]], scale: float) -> float:
-    """By doubling and bisection, to 1e-5 of the scale: an interval that covers 0 is taken to do so at any larger M."""
+def _breakdown(interval: Interval, scale: float) -> float:
+    """By doubling and bisection; an interval that covers 0 is taken to do so at any larger M."""
 
     def excludes(m: float) -> bool:
         low, high = interval(m)
@@ -87,7 +91,7 @@ def _breakdown(interval: Callable[[float], tuple[float, float]], scale: float) -
         low, high = high, 2 * high
         if high > LARGEST * scale:
             return np.inf
-    while high - low > 1e-5 * scale:
+    while high - low > 1e-4 * scale:
         middle = (low + high) / 2
         low, high = (middle, high) if excludes(middle) else (low, middle)
     return low
@@ -97,40 +101,45 @@ def _checked(beta, sigma, pre: int, weights) -> tuple[np.ndarray, np.ndarray, np
     beta, sigma, weights = (np.asarray(a, dtype=float) for a in (beta, sigma, weights))
     post = len(beta) - pre
     if pre < 1 or post < 1 or len(weights) != post or not weights.any():
-        raise InputError("Honest intervals need a coefficient before the base period and a weighted one after it",
-                         f"{pre} before, {post} after, {np.count_nonzero(weights)} of {len(weights)} weights not 0",
-                         "leave the base out of beta and give one weight per later coefficient")  # fmt: skip
+        raise InputError(
+            "Honest intervals need a coefficient before the base period and a weighted one after it",
+            f"{pre} before, {post} after, {np.count_nonzero(weights)} of {len(weights)} weights not 0",
+            "leave the base out of beta and give one weight per later coefficient",
+        )
     rank = np.linalg.matrix_rank(sigma, hermitian=True)
     if sigma.shape != (len(beta),) * 2 or rank < len(beta):
-        raise InputError("The covariance of the event-study coefficients must have full rank",
-                         f"rank {rank}, shape {sigma.shape}, {len(beta)} coefficients",
-                         "use more clusters than coefficients, or fewer event times")  # fmt: skip
+        raise InputError(
+            "The covariance of the event-study coefficients must have full rank",
+            f"rank {rank}, shape {sigma.shape}, {len(beta)} coefficients",
+            "use more clusters than coefficients, or fewer event times",
+        )
     return beta, sigma, weights
 
 
 NULLS = {
-    "relative_magnitudes": "The effect stands where trends part after the move by as much as they ever did before",
-    "smoothness": "The effect stands where a linear difference in trends went on after the move",
+    "relative_magnitudes": "The effect stands if trends part after the move by as much as they ever did before",
+    "smoothness": "The effect stands if a linear difference in trends went on after the move",
 }
 NOTES = {
-    "relative_magnitudes": "The statistic is the breakdown value: how many times the largest step apart before the "
-                           "move each step after it may be before the interval covers zero. It fails below 1.",
+    "relative_magnitudes": "The statistic is the breakdown value: how many times the largest step before the move "
+    "a step after it may be before the interval covers zero. It fails below 1.",
     "smoothness": "The statistic is the breakdown value: how much the slope of the difference in trends may change "
-                  "each period, in the unit of the outcome, before the interval covers zero. It fails where a "
-                  "straight line is enough.",
-}  # fmt: skip
+    "a period, in the unit of the outcome, before the interval covers zero. It fails where a line is enough.",
+}
 
 
-def check_honest(name: str, beta, sigma, event_times, weights, restriction: str, reference: float = -1.0) -> Check:
+def check_honest(name: str, beta, sigma, event_times, weights, restriction: str,
+                 reference: float = -1.0) -> Check:  # fmt: skip
     """Honest intervals of one effect as a check.
 
     Parameters
     ----------
     name : the outcome.
-    beta, sigma : (T,) and (T, T) event-study coefficients, universal base, without the base, and their covariance
-        (influence' influence).
+    beta, sigma : (T,) and (T, T) event-study coefficients, universal base, without the base, and their
+        covariance (influence' influence).
     event_times : (T,) ascending; those beyond a gap are left out.
-    weights : (T,) the effect is weights @ beta; 0 before the base and wherever an event time has no part in it.
+    weights : (T,) the effect is weights @ beta; 0 before the base and wherever an event time has no part in
+        it.
     restriction : "relative_magnitudes" or "smoothness".
     reference : event time of the base.
 
@@ -139,7 +148,8 @@ def check_honest(name: str, beta, sigma, event_times, weights, restriction: str,
     null, label = NULLS[restriction], f"honest_{restriction}"
     beta, sigma, times, weights = (np.asarray(a, dtype=float) for a in (beta, sigma, event_times, weights))
     keep = _unbroken(times, reference)
-    pre, rank = int((times[keep] < reference).sum()), np.linalg.matrix_rank(sigma[np.ix_(keep, keep)], hermitian=True)
+    pre = int((times[keep] < reference).sum())
+    rank = np.linalg.matrix_rank(sigma[np.ix_(keep, keep)], hermitian=True)
     obstacle = ("There is no wave before the base period." if pre == 0 else
                 "The effect includes waves beyond a gap." if weights[~keep].any() or pre == keep.sum() else
                 "There are fewer clusters than event times." if rank < keep.sum() else "")  # fmt: skip
@@ -155,7 +165,8 @@ def check_honest(name: str, beta, sigma, event_times, weights, restriction: str,
         note = "The effect does not differ from zero even where trends are parallel."
         return Check(name, label, null, None, None, None, found.table, note)
     statistic = found.breakdown if np.isfinite(found.breakdown) else None
-    return Check(name, label, null, statistic, None, bool(found.breakdown >= needed), found.table, NOTES[restriction])
+    passed = bool(found.breakdown >= needed)
+    return Check(name, label, null, statistic, None, passed, found.table, NOTES[restriction])
 
 
 def _unbroken(times: np.ndarray, reference: float) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Confidence intervals where trends after the base part by no more than M times the largest step before it.
 
-Delta^RM(M) of Rambachan & Roth (2023, R&R), section 2.4.1, with the conditional / least favourable hybrid test of
-Andrews, Roth & Pakes (2023, ARP), "Inference for linear conditional moment inequalities", Review of Economic Studies
-90(6). Only moments that hold a period after the base are used, as HonestDiD does where there are two or more.
+Delta^RM(M) of Rambachan & Roth (2023, R&R), section 2.4.1, with the conditional / least favourable hybrid
+test of Andrews, Roth & Pakes (2023, ARP), "Inference for linear conditional moment inequalities", Review of
+Economic Studies 90(6). Only moments that hold a period after the base are used, as HonestDiD does where there
+are two or more.
 
 The dual linear program (R&R eq. 15) has few vertices here (`vertices`), and its moments span two dimensions.
-Statistic, truncation points and both critical values are therefore exact: no linear program is solved, none is drawn.
+Statistic, truncation points and both critical values are therefore exact: no linear program is solved, none
+is drawn.
 """
 
 from dataclasses import dataclass
@@ -49,18 +51,18 @@ def relative_interval(beta, sigma, pre: int, weights, magnitude: float, size: fl
 
 
 def moments(pre: int, post: int, magnitude: float, s: int, sign: float) -> np.ndarray:
-    """(2 post, pre + post): A of A delta <= 0, each later step up and down, less M times step s with its sign."""
+    """(2 post, pre + post): A of A delta <= 0, later steps up and down, less M times step s with its sign."""
     steps = np.delete(np.diff(np.eye(pre + post + 1), axis=0), pre, axis=1)
     largest = magnitude * sign * steps[s]
     return np.vstack([steps[pre:] - largest, -steps[pre:] - largest])
 
 
 def vertices(beta, sigma, pre: int, weights, magnitude: float, s: int, sign: float) -> Vertices:
-    """Vertices of R&R eq. 15, {gamma >= 0 : gamma'sd = 1, gamma'A_post tau = 0 for every tau that leaves the effect as it is}.
+    """Vertices of R&R eq. 15: gamma >= 0, gamma'sd = 1, gamma'A_post tau = 0 for every tau without effect.
 
-    With gamma = (up, down) the second condition is up - down = c w, w_t the sum of the weights of period t and later,
-    which turns steps into the effect. The cone of such gamma is spanned by (w+, w-), (w-, w+) and, for each later
-    period, (e_t, e_t): what of up and down overlaps, and what is left of it.
+    With gamma = (up, down) the second condition is up - down = c w, w_t the sum of the weights of period t
+    and later, which turns steps into the effect. The cone of such gamma is spanned by (w+, w-), (w-, w+) and,
+    for each later period, (e_t, e_t): what of up and down overlaps, and what is left of it.
     """
     a = moments(pre, len(weights), magnitude, s, sign)
     w = np.cumsum(weights[::-1])[::-1]
@@ -75,8 +77,8 @@ def vertices(beta, sigma, pre: int, weights, magnitude: float, s: int, sign: flo
 def least_favourable(covariance: np.ndarray, size: float) -> float:
     """The 1 - size quantile of the largest moment where all have mean zero (ARP section 6.2).
 
-    In two dimensions, with m(phi) the largest moment in direction phi, P(largest > c) is the mean over directions with
-    m > 0 of exp(-c^2 / 2 m^2). HonestDiD takes the quantile of 1,000 draws instead.
+    In two dimensions, with m(phi) the largest moment in direction phi, P(largest > c) is the mean over
+    directions with m > 0 of exp(-c^2 / 2 m^2). HonestDiD takes the quantile of 1,000 draws instead.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
@@ -91,10 +93,11 @@ def least_favourable(covariance: np.ndarray, size: float) -> float:
 
 
 def accepts(theta: np.ndarray, at: Vertices, first_stage: float, size: float) -> np.ndarray:
-    """Whether the test accepts each theta (P,): the largest moment must exceed neither `first_stage` nor its quantile.
+    """Whether the test accepts each theta (P,): the largest moment exceeds neither `first_stage` nor its quantile.
 
-    The quantile is conditional on which vertex is the largest (R&R section 3; ARP appendix D): a normal of mean zero truncated to
-    where that vertex stays the largest, and from above to what the first stage passes; never below zero.
+    The quantile is conditional on which vertex is the largest (R&R section 3; ARP appendix D): a normal of
+    mean zero truncated to where that vertex stays the largest, and from above to what the first stage passes;
+    never below zero.
     """
     values = at.estimate[:, None] - at.slope[:, None] * theta
     top = values.argmax(0)
@@ -118,7 +121,7 @@ def _truncated_quantile(low: np.ndarray, high: np.ndarray, size: float) -> np.nd
 
 
 def accepted_hull(at: Vertices, first_stage: float, size: float) -> list[float]:
-    """Both ends of what is accepted, [] where nothing is. The first stage bounds it; inside, a grid and zooms."""
+    """Both ends of what is accepted, [] where nothing is: bounded by the first stage, found on a grid."""
     low, high = (at.estimate[:2] - first_stage) / at.slope[:2]
     if (at.estimate[2:] > first_stage).any() or low >= high:
         return []

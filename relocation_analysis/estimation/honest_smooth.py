@@ -1,24 +1,27 @@
 """Fixed-length confidence intervals where the slope of the difference in trends changes by at most M a step.
 
-Delta^SD(M) of Rambachan & Roth (2023, R&R), eq. 8; the interval of section 4, after Armstrong & Kolesar (2018),
-Econometrica 86(2): around the estimator linear in beta whose interval is shortest given its largest bias.
+Delta^SD(M) of Rambachan & Roth (2023, R&R), eq. 8; the interval of section 4, after Armstrong & Kolesar
+(2018), Econometrica 86(2): around the estimator linear in beta whose interval is shortest given its largest
+bias.
 
-Let L be the effect less the last step before the base extrapolated, and d_j the second differences of beta before the
-base. The estimators without bias under a linear trend are L + q'd; their largest bias is M (b_0 + |q|_1). So for each
-bias the one of least variance is a lasso in q, its path is exact, and the shortest interval is a root on the path.
+Let L be the effect less the last step before the base extrapolated, and d_j the second differences of beta
+before the base. The estimators without bias under a linear trend are L + q'd; their largest bias is M (b_0 +
+|q|_1). So for each bias the one of least variance is a lasso in q, its path is exact, and the shortest
+interval is a root on the path.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 
 @dataclass(frozen=True)
 class Estimators:
     """The estimators of least variance for their bias, at the kinks of the path; linear in between.
 
-    penalty (P,) on |q|_1, ascending; coefficients (P, pre + post) on beta; bias (P,) for M = 1; sigma as given.
+    penalty (P,) on |q|_1, ascending; coefficients (P, pre + post) on beta; bias (P,) for M = 1; sigma as
+    given.
     """
 
     penalty: np.ndarray
@@ -35,8 +38,8 @@ class Estimators:
 def list_estimators(sigma, pre: int, weights) -> Estimators:
     """L + q'd along the path.
 
-    A change of slope by M at the base or s periods after it moves the effect by M times the weights of the periods
-    beyond, each times its distance: b_0 is the sum of these over s.
+    A change of slope by M at the base or s periods after it moves the effect by M times the weights of the
+    periods beyond, each times its distance: b_0 is the sum of these over s.
     """
     post = len(weights)
     after = np.arange(1, post + 1)
@@ -50,8 +53,9 @@ def list_estimators(sigma, pre: int, weights) -> Estimators:
 def lasso_path(quadratic: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """argmin_q q'Qq / 2 + c'q + penalty |q|_1 at every kink, ascending in the penalty, from 0 to where q = 0.
 
-    Osborne, Presnell & Turlach (2000), IMA Journal of Numerical Analysis 20(3). Between kinks q = start + penalty *
-    slope on the active set; a coordinate joins where its gradient reaches the penalty, and leaves where it is zero.
+    Osborne, Presnell & Turlach (2000), IMA Journal of Numerical Analysis 20(3). Between kinks q = start +
+    penalty * slope on the active set; a coordinate joins where its gradient reaches the penalty, and leaves
+    where it is zero.
     """
     size = len(linear)
     penalty, q, signs = float(np.abs(linear).max(initial=0.0)), np.zeros(size), -np.sign(linear)
@@ -93,7 +97,8 @@ def fixed_length_interval(beta, path: Estimators, bound: float, size: float) -> 
 
 
 def _best_penalty(path: Estimators, bound: float, size: float) -> float:
-    """Where the interval is shortest. On the path d bias / d sd = -sd / penalty, and cv'(t) = tanh(t cv(t))."""
+    """Where the interval is shortest. On the path d bias / d sd = -sd / penalty, and cv'(t) = tanh(t
+    cv(t))."""
 
     def slope(penalty: float) -> float:
         _, sd, bias = path.at(penalty)
@@ -103,13 +108,15 @@ def _best_penalty(path: Estimators, bound: float, size: float) -> float:
         return (cv - t * steep) * penalty - bound * steep * sd
 
     largest = float(path.penalty[-1])
-    return float(optimize.brentq(slope, 0.0, largest, xtol=1e-14 * largest)) if slope(largest) > 0 else largest
+    if slope(largest) <= 0:
+        return largest
+    return float(optimize.brentq(slope, 0.0, largest, xtol=1e-14 * largest))
 
 
 def folded_quantile(t: float, size: float) -> float:
     """cv with P(|N(t, 1)| <= cv) = 1 - size; HonestDiD takes it from a million draws."""
 
     def excess(cv: float) -> float:
-        return stats.norm.sf(cv - t) + stats.norm.cdf(-cv - t) - size
+        return special.ndtr(t - cv) + special.ndtr(-t - cv) - size
 
     return float(optimize.brentq(excess, 0.0, t + 40.0, xtol=1e-13))

@@ -11,17 +11,25 @@ outcome, it is not: alpha is then the level of a village and cohort, and who is 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.estimation.aggregate import aggregate_effects, list_aggregations
+from relocation_analysis.estimation.aggregate import (
+    aggregate_effects,
+    list_aggregations,
+)
 from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
-from relocation_analysis.estimation.estimate import _tidy, _with_bands, contrasts_of, level_cells, multipliers_of
+from relocation_analysis.estimation.estimate import (
+    _tidy,
+    _with_bands,
+    contrasts_of,
+    level_cells,
+    multipliers_of,
+)
 from relocation_analysis.estimation.inference import MANY_CLUSTERS, cluster_errors
 
 IMPUTATION = "imputation"
@@ -61,7 +69,7 @@ class CellGrid:
 
 
 def spread_cells(cells: Cells, row_keys: tuple[str, ...], column_keys: tuple[str, ...] = ()) -> CellGrid:
-    """Cells of levels as a grid: one row per `row_keys` (cluster and cohort first), one column per `column_keys` and time."""
+    """Cells of levels as a grid: a row per `row_keys` (cluster and cohort first), a column per `column_keys` and time."""
     r = cells.rows.groupby(list(row_keys), dropna=False, sort=True).ngroup().to_numpy()
     block = cells.rows.groupby(list(column_keys), dropna=False, sort=True).ngroup().to_numpy() if column_keys else 0 * r
     times = np.array(cells.columns)
@@ -134,9 +142,10 @@ def impute_cohort_time(
     """Cohort-time effects by imputation, with conservative influence values.
 
     The influence of a cluster is sum v_it e_it over its observations, v the weights of the linear estimator and e the
-    residuals, those of the treated around a mean of their cohort and time, weighted by the squared weight of the cluster
-    (Borusyak et al. 2024, theorem 3 and equations 6 to 8). Weights are taken as given: cohort sizes are no part of the
-    error, so `size` is the same in every cluster. An effect whose time or row no untreated observation ties down is NaN.
+    residuals, those of the treated around a mean of their cohort and time, weighted by the squared weight of the
+    cluster (Borusyak et al. 2024, theorem 3 and equations 6 to 8). Weights are taken as given: cohort sizes are no
+    part of the error, so `size` is the same in every cluster. An effect whose time or row no untreated observation
+    ties down is NaN.
 
     Parameters
     ----------
@@ -182,8 +191,8 @@ def _averages(grid: CellGrid, fitted, untreated, contrasts) -> np.ndarray:
     for out, values in zip(sums, (left, np.where(usable, grid.weight, 0.0)), strict=True):
         np.add.at(out, (g[:, None], t), values)
     mean = np.divide(sums[0], sums[1], out=np.full_like(sums[0], np.nan), where=sums[1] > 0)
-    table = pd.DataFrame(mean, cohorts, times)
-    return np.array([table.at[c.cohort, c.time] if c.cohort in table.index else np.nan for c in contrasts])
+    row, column = ({value: i for i, value in enumerate(values)} for values in (cohorts, times))
+    return np.array([mean[row[c.cohort], column[c.time]] if c.cohort in row else np.nan for c in contrasts])
 
 
 def _averages_without(grid: CellGrid, cluster: int, anticipation: int, contrasts) -> np.ndarray:
@@ -232,7 +241,12 @@ def needs_jackknife(fit: CohortTime) -> bool:
 
 
 def tabulate_fit(
-    design: Design, outcome: Outcome, fit: CohortTime, estimator: str, aggregations: tuple[str, ...], subgroup: str = "all"
+    design: Design,
+    outcome: Outcome,
+    fit: CohortTime,
+    estimator: str,
+    aggregations: tuple[str, ...],
+    subgroup: str = "all",
 ) -> Effects:
     """Aggregate cohort-time effects and give them the errors, intervals and bands of the house."""
     wanted = list_aggregations(fit, aggregations)
@@ -241,6 +255,13 @@ def tabulate_fit(
     aggregated = aggregate_effects(fit, wanted)
     errors = cluster_errors(aggregated, design.study.design.few_clusters)
     table = _with_bands(_tidy(wanted, aggregated, errors), errors, multipliers_of(design, outcome, fit.clusters))
-    table = table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup, estimator=estimator,
-                         estimand="att", arm="", p_adjusted=np.nan)  # fmt: skip
+    table = table.assign(
+        outcome=outcome.name,
+        domain=outcome.domain,
+        subgroup=subgroup,
+        estimator=estimator,
+        estimand="att",
+        arm="",
+        p_adjusted=np.nan,
+    )
     return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters)

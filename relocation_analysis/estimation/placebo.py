@@ -1,4 +1,4 @@
-"""Effects where there should be none, and the headline with less of the data: dates, outcomes, clusters, levels, spillover."""
+"""Effects where there should be none, and the headline with less of the data."""
 
 from dataclasses import replace
 
@@ -8,7 +8,10 @@ from scipy import stats
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.errors import unknown_name
-from relocation_analysis.estimation.aggregate import aggregate_effects, list_aggregations
+from relocation_analysis.estimation.aggregate import (
+    aggregate_effects,
+    list_aggregations,
+)
 from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.clustered import (
@@ -29,7 +32,12 @@ from relocation_analysis.estimation.estimate import (
     is_adjusted,
     outcome_cells,
 )
-from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL, MANY_CLUSTERS, adjust_holm
+from relocation_analysis.estimation.inference import (
+    FEWEST_CLUSTERS,
+    LEVEL,
+    MANY_CLUSTERS,
+    adjust_holm,
+)
 from relocation_analysis.estimation.sample import _estimate_extra
 
 PLACEBO_YEARS = (1, 2, 3)
@@ -48,7 +56,9 @@ def check_placebo_dates(design: Design, name: str, years: tuple[int, ...] = PLAC
     before = (design.panel["time"] < design.panel["cohort"].fillna(NEVER) - early).to_numpy()
     rows = []
     for k in years:
-        panel = design.panel.assign(cohort=design.panel["cohort"] - k - early, **{name: design.panel[name].where(before)})
+        panel = design.panel.assign(
+            cohort=design.panel["cohort"] - k - early, **{name: design.panel[name].where(before)}
+        )
         cohorts = tuple(np.sort(panel["cohort"].fillna(NEVER).unique()))
         earlier = replace(design, panel=panel, cohorts=cohorts)
         contrasts = tuple(c for c in contrasts_of(earlier, outcome, "varying") if c.event_time >= 0)
@@ -56,8 +66,14 @@ def check_placebo_dates(design: Design, name: str, years: tuple[int, ...] = PLAC
             found = effects_of(earlier, outcome, outcome_cells(earlier, outcome), contrasts, MAIN, ("headline",)).table
             rows += [(k, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
     table = pd.DataFrame(rows, columns=["years_early", "estimate", "std_error", "p_value"])
-    return _smallest_p(name, "placebo_dates", null, table, "No wave lies early enough before the moves.",
-                       "Each row dates all moves some years early and uses no observation after the true move.")  # fmt: skip
+    return _smallest_p(
+        name,
+        "placebo_dates",
+        null,
+        table,
+        "No wave lies early enough before the moves.",
+        "Each row dates all moves some years early and uses no observation after the true move.",
+    )
 
 
 def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check:
@@ -65,25 +81,40 @@ def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check
 
     Parameters
     ----------
-    names : outcomes of the design which the study holds to be out of reach of relocation. Besides them, every baseline trait
-        of the persons observed at a time: nobody's own trait changes, so an effect means that the move changed who is observed.
+    names : outcomes of the design which the study holds to be out of reach of relocation. Besides them, every
+        baseline trait of the persons observed at a time: nobody's own trait changes, so an effect means that the move
+        changed who is observed.
     """
     rows = []
     for name in names:
         if name not in design.outcomes:
             raise unknown_name("A placebo outcome", name, design.outcomes)
         outcome = design.outcomes[name]
-        found = effects_of(design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "varying"), MAIN, ("headline",))
+        found = effects_of(
+            design,
+            outcome,
+            outcome_cells(design, outcome),
+            contrasts_of(design, outcome, "varying"),
+            MAIN,
+            ("headline",),
+        )
         rows += [(name, row.estimate, row.std_error, row.p_value) for row in found.table.itertuples()]
     unit = design.study.design.unit
     frame = design.panel[list(dict.fromkeys([unit, design.cluster, "cohort", "weight", "time"]))]
     for trait, values in _traits(design).items():
-        found = _estimate_extra(design, frame.assign(trait=values).dropna(subset=["trait"]), "trait", unit, "repeated").table
+        found = _estimate_extra(
+            design, frame.assign(trait=values).dropna(subset=["trait"]), "trait", unit, "repeated"
+        ).table
         rows += [(trait, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
     table = pd.DataFrame(rows, columns=["placebo", "estimate", "std_error", "p_value"])
-    return _smallest_p("", "placebo_outcomes", "The move does not change what it cannot change", table,
-                       "The panel has nothing that a move cannot change.",
-                       "Each trait is that of the first wave; only a change of who is observed can move it.")  # fmt: skip
+    return _smallest_p(
+        "",
+        "placebo_outcomes",
+        "The move does not change what it cannot change",
+        table,
+        "The panel has nothing that a move cannot change.",
+        "Each trait is that of the first wave; only a change of who is observed can move it.",
+    )
 
 
 def _traits(design: Design) -> dict[str, pd.Series]:
@@ -103,15 +134,23 @@ def _smallest_p(outcome: str, name: str, null: str, table: pd.DataFrame, nothing
     table = table.assign(p_adjusted=adjust_holm(table["p_value"].to_numpy()))
     smallest = table["p_adjusted"].min()
     known = bool(np.isfinite(smallest))
-    return Check(outcome, name, null, None, float(smallest) if known else None,
-                 bool(smallest >= 1 - LEVEL) if known else None, table, f"{note} The p-value is the smallest, Holm-adjusted.")  # fmt: skip
+    return Check(
+        outcome,
+        name,
+        null,
+        None,
+        float(smallest) if known else None,
+        bool(smallest >= 1 - LEVEL) if known else None,
+        table,
+        f"{note} The p-value is the smallest, Holm-adjusted.",
+    )
 
 
 def level_labels(design: Design, outcome: Outcome, level: str) -> pd.Series:
     """The label of every row of the panel at another level of clustering, the same for all rows of a unit.
 
-    A mover's site is where the unit was first seen after the move. Those whom no site is known of keep the cluster of the
-    design, so the sites are compared with the villages of those who stayed.
+    A mover's site is where the unit was first seen after the move. Those whom no site is known of keep the cluster of
+    the design, so the sites are compared with the villages of those who stayed.
     """
     if level not in design.panel:
         raise unknown_name("A level of clustering", level, [name for name in LEVELS if name in design.panel])
@@ -131,16 +170,30 @@ def at_level(design: Design, outcome: Outcome, level: str) -> Design:
 def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     """The headline with errors clustered at each level that the panel has: origin village, destination site, county.
 
-    The rule for few clusters (`cluster_errors`) is applied at each. Returns level, estimate, std_error, se_type, p_value,
-    conf_low, conf_high, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
+    The rule for few clusters (`cluster_errors`) is applied at each. Returns level, estimate, std_error, se_type,
+    p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
     """
     outcome, parts = design.outcomes[name], []
-    levels = [level for level in LEVELS if level in design.panel and (level != "site" or design.panel["site"].notna().any())]
+    levels = [
+        level for level in LEVELS if level in design.panel and (level != "site" or design.panel["site"].notna().any())
+    ]
     for level in dict.fromkeys((design.cluster, *levels)):
         other = design if level == design.cluster else at_level(design, outcome, level)
-        found = effects_of(other, outcome, outcome_cells(other, outcome), contrasts_of(other, outcome, "varying"), MAIN, ("headline",))
+        found = effects_of(
+            other, outcome, outcome_cells(other, outcome), contrasts_of(other, outcome, "varying"), MAIN, ("headline",)
+        )
         parts.append(found.table.assign(level=level))
-    columns = ["level", "estimate", "std_error", "se_type", "p_value", "conf_low", "conf_high", "n_clusters_treated", "n_clusters_comparison"]
+    columns = [
+        "level",
+        "estimate",
+        "std_error",
+        "se_type",
+        "p_value",
+        "conf_low",
+        "conf_high",
+        "n_clusters_treated",
+        "n_clusters_comparison",
+    ]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -162,16 +215,33 @@ def check_leave_one_out(design: Design, name: str, level: str | None = None) -> 
     wanted = list_aggregations(fit, ("headline",))
     found = aggregate_effects(fit, wanted)
     if not wanted or found.jackknife is None:
-        return Check(name, f"leave_one_{label}_out", null, None, None, None, None, "There is no headline to leave anything out of.")
+        return Check(
+            name,
+            f"leave_one_{label}_out",
+            null,
+            None,
+            None,
+            None,
+            None,
+            "There is no headline to leave anything out of.",
+        )
     sides = found.treated if label == "site" else found.treated | found.comparison
     involved = sides[:, 0] & np.isfinite(found.jackknife[:, 0])
     values = np.percentile(found.jackknife[involved, 0], PERCENTILES) if involved.any() else np.full(3, np.nan)
     table = pd.DataFrame({"percentile": PERCENTILES, "estimate": values})
     estimate, change = found.estimate[0], float(np.abs(values - found.estimate[0]).max())
     alike = bool((np.sign(values) == np.sign(estimate)).all()) if involved.any() else None
-    return Check(name, f"leave_one_{label}_out", null, change if involved.any() else None, None, alike, table,
-                 f"Over {int(involved.sum())} estimates without one {label} each. The statistic is how far the 5th or 95th "
-                 f"percentile lies from {estimate:.4g}; the check fails where the sign changes.")  # fmt: skip
+    return Check(
+        name,
+        f"leave_one_{label}_out",
+        null,
+        change if involved.any() else None,
+        None,
+        alike,
+        table,
+        f"Over {int(involved.sum())} estimates without one {label} each. The statistic is how far the 5th or 95th "
+        f"percentile lies from {estimate:.4g}; the check fails where the sign changes.",
+    )
 
 
 def clustered_test(system: Partialled) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -198,30 +268,56 @@ def check_spillover(design: Design, name: str) -> Check:
     units behind a mean, errors by county (`clustered_test`). Beside it the headline whose comparison comes only
     from counties where no more than the median share moves: with spillover it differs.
     """
-    outcome, null = design.outcomes[name], "Those who have not moved do not respond to the moves of others in their county"
+    outcome, null = (
+        design.outcomes[name],
+        "Those who have not moved do not respond to the moves of others in their county",
+    )
     if "county" not in design.panel:
         return Check(name, "spillover", null, None, None, None, None, "The panel has no county.")
     share = moved_share(design)
     county = design.panel.groupby(design.cluster, observed=True)["county"].first()
     frame = _changes_before_moving(design, outcome, share, county)
     waves = pd.get_dummies(frame["time"], dtype=float).to_numpy()
-    system = partial_out(frame["share"], frame["change"], waves, frame["county"].to_numpy(), frame["weight"]) if len(frame) else None
+    system = (
+        partial_out(frame["share"], frame["change"], waves, frame["county"].to_numpy(), frame["weight"])
+        if len(frame)
+        else None
+    )
     if system is None or not identified(system).all():
-        return Check(name, "spillover", null, None, None, None, None, "The share that has moved does not differ between counties.")
+        return Check(
+            name,
+            "spillover",
+            null,
+            None,
+            None,
+            None,
+            None,
+            "The share that has moved does not differ between counties.",
+        )
     (slope,), (error,), _, p_value = clustered_test(system)
     rows = [("change as the share goes from 0 to 1", slope, error), *_by_comparison(design, outcome, share, county)]
     known = bool(np.isfinite(p_value))
-    return Check(name, "spillover", null, float(slope), p_value if known else None, bool(p_value >= 1 - LEVEL) if known else None,
-                 pd.DataFrame(rows, columns=["what", "estimate", "std_error"]),
-                 f"The statistic is the change of a not yet moved {design.cluster} as all of its county moves. With spillover the headline "
-                 f"is the effect on movers less that on the comparison. {len(system.labels)} counties.")  # fmt: skip
+    return Check(
+        name,
+        "spillover",
+        null,
+        float(slope),
+        p_value if known else None,
+        bool(p_value >= 1 - LEVEL) if known else None,
+        pd.DataFrame(rows, columns=["what", "estimate", "std_error"]),
+        f"The statistic is the change of a not yet moved {design.cluster} as all of its county moves. With spillover "
+        f"the headline is the effect on movers less that on the comparison. {len(system.labels)} counties.",
+    )
 
 
 def moved_share(design: Design) -> pd.DataFrame:
     """Weighted share of a county's units of the first wave that have moved by each time: counties x times."""
     first = design.panel[design.panel["time"] == design.times[0]]
     weight = first.groupby("county", observed=True)["weight"].sum()
-    moved = {t: first["weight"].where(first["cohort"] <= t, 0.0).groupby(first["county"], observed=True).sum() / weight for t in design.times}
+    moved = {
+        t: first["weight"].where(first["cohort"] <= t, 0.0).groupby(first["county"], observed=True).sum() / weight
+        for t in design.times
+    }
     return pd.DataFrame(moved)
 
 
@@ -253,14 +349,23 @@ def _by_comparison(design: Design, outcome: Outcome, share: pd.DataFrame, county
     low = final.index[final <= final.median()]
     near = county.reindex(cells.rows["cluster"].to_numpy()).isin(low).to_numpy()
     rows = []
-    for label, found in (("headline, all comparisons", effects_of(design, outcome, cells, contrasts, MAIN, ("headline",), adjusted=False)),
-                         ("headline, comparison from counties where few moved",
-                          effects_of(design, outcome, *compared_with(cells, contrasts, near), MAIN, ("headline",), adjusted=False))):  # fmt: skip
+    for label, found in (
+        (
+            "headline, all comparisons",
+            effects_of(design, outcome, cells, contrasts, MAIN, ("headline",), adjusted=False),
+        ),
+        (
+            "headline, comparison from counties where few moved",
+            effects_of(design, outcome, *compared_with(cells, contrasts, near), MAIN, ("headline",), adjusted=False),
+        ),
+    ):
         rows += [(label, row.estimate, row.std_error) for row in found.table.itertuples()]
     return rows
 
 
-def compared_with(cells: Cells, contrasts: tuple[Contrast, ...], keep: np.ndarray) -> tuple[Cells, tuple[Contrast, ...]]:
+def compared_with(
+    cells: Cells, contrasts: tuple[Contrast, ...], keep: np.ndarray
+) -> tuple[Cells, tuple[Contrast, ...]]:
     """Cells and contrasts in which only the rows `keep` (R,) serve as comparison, while all movers stay treated.
 
     The kept rows stand twice: as themselves, and as a comparison under half a year later, a cohort that nobody has.
@@ -268,6 +373,13 @@ def compared_with(cells: Cells, contrasts: tuple[Contrast, ...], keep: np.ndarra
     twin = cells.subset(keep)
     twin.rows["cohort"] = np.where(np.isinf(twin.rows["cohort"]), NEVER, twin.rows["cohort"] + 0.5)
     own = cells.subset(np.isfinite(cells.rows["cohort"].to_numpy(dtype=float)))
-    arrays = {name: np.concatenate([getattr(own, name), getattr(twin, name)]) for name in ("units", "size", "count", "weight", "total")}
-    both = Cells(cells.outcome, cells.paired, pd.concat([own.rows, twin.rows], ignore_index=True), cells.columns, **arrays)
-    return both, tuple(replace(c, comparison=tuple(g if g == NEVER else g + 0.5 for g in c.comparison)) for c in contrasts)
+    arrays = {
+        name: np.concatenate([getattr(own, name), getattr(twin, name)])
+        for name in ("units", "size", "count", "weight", "total")
+    }
+    both = Cells(
+        cells.outcome, cells.paired, pd.concat([own.rows, twin.rows], ignore_index=True), cells.columns, **arrays
+    )
+    return both, tuple(
+        replace(c, comparison=tuple(g if g == NEVER else g + 0.5 for g in c.comparison)) for c in contrasts
+    )

@@ -5,8 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.estimate import MAIN
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects
 from relocation_analysis.estimation.inference import LEVEL
 
 POWER = 0.80
@@ -20,11 +19,11 @@ def design_power(effects: Effects, codebook: dict[str, Outcome]) -> pd.DataFrame
 
     Returns one row per outcome: outcome, benchmark, std_error, power, mde.
     """
-    headlines = effects.select(aggregation="headline", subgroup="all", estimator=MAIN)
+    headlines = effects.select(aggregation="headline", subgroup="all", estimator=MAIN_ESTIMATORS)
     rows = []
     for row in headlines.table.itertuples():
         benchmark = codebook[row.outcome].benchmark_effect
-        few = row.se_type == "cluster_jackknife"
+        few = row.se_type != "cluster_influence"
         df = max(np.count_nonzero(headlines.influence[:, row.Index]) - 1, 1) if few else np.inf
         quantile = stats.t.ppf((1 + LEVEL) / 2, df)
         shift = np.nan if benchmark is None else benchmark / row.std_error

@@ -1,4 +1,5 @@
-"""Movers and non-movers of one comparison, and the probability of moving given what was known of them before."""
+"""Movers and non-movers of one comparison, and the probability of moving given what was known of them
+before."""
 
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ class Units:
 
     Attributes
     ----------
-    y : (n, L), the outcome in `forms`: "levels" (last wave) and, with a baseline, "differences" (change since then).
+    y : (n, L), the outcome in `forms`: "levels" (last wave) and, with a baseline, "differences" (change since
+        then).
     forms : the names of the columns of `y`.
     treated : (n,) of bool. weight : (n,), positive.
     covariates : (n, k), standardised. names : of the k covariates; a category is "column=value".
@@ -53,7 +55,8 @@ class Propensity:
 
     Attributes
     ----------
-    coefficients : (1 + k,), of the standardised covariates. logit, score : (n,), linear predictor and probability.
+    coefficients : (1 + k,), of the standardised covariates. logit, score : (n,), linear predictor and
+        probability.
     influence : (n, 1 + k), influence values of the coefficients.
     """
 
@@ -68,56 +71,83 @@ def check_units(table: pd.DataFrame, covariates: tuple[str, ...]) -> Units:
 
     Parameters
     ----------
-    table : y1 (outcome at the last wave), treated (0/1), cluster; optional y0 (outcome at the baseline, before anybody
-        moved) and weight (1 where absent). Nothing may be missing: rows are dropped, and counted, by whoever calls.
-    covariates : columns known before the move. Numbers enter as they are; categories as dummies, the first one left out.
+    table : y1 (outcome at the last wave), treated (0/1), cluster; optional y0 (outcome at the baseline,
+        before anybody moved) and weight (1 where absent). Nothing may be missing: rows are dropped, and
+        counted, by whoever calls.
+    covariates : columns known before the move. Numbers enter as they are; categories as dummies, the first
+        one left out.
 
     Raises
     ------
-    InputError : a column is not there, a value is missing, nobody or everybody moved, fewer than two clusters, covariates
-        that are constant or repeat each other.
+    InputError : a column is not there, a value is missing, nobody or everybody moved, fewer than two
+        clusters, covariates that are constant or repeat each other.
     """
-    wanted = dict.fromkeys(("y1", "treated", "cluster", *(n for n in ("y0", "weight") if n in table), *covariates))
+    wanted = dict.fromkeys(
+        ("y1", "treated", "cluster", *(n for n in ("y0", "weight") if n in table), *covariates)
+    )
     for name in wanted:
         if name not in table:
             raise unknown_name("A column of the comparison", name, table.columns)
         _check_known(table[name])
     treated = table["treated"].to_numpy(dtype=float)
     if not np.isin(treated, (0, 1)).all():
-        raise _wrong(table["treated"], ~np.isin(treated, (0, 1)), "Treated must be 0 or 1", "code movers 1 and all others 0")
+        raise _wrong(
+            table["treated"],
+            ~np.isin(treated, (0, 1)),
+            "Treated must be 0 or 1",
+            "code movers 1 and all others 0",
+        )
     if treated.min() == treated.max():
-        raise InputError("A comparison must have movers and non-movers", f"treated is {treated[0]:g} in all {len(table)} rows",
-                         "check how movers are coded, or compare another group")  # fmt: skip
+        raise InputError(
+            "A comparison must have movers and non-movers",
+            f"treated is {treated[0]:g} in all {len(table)} rows",
+            "check how movers are coded, or compare another group",
+        )
     code, clusters = pd.factorize(table["cluster"], sort=True)
     if len(clusters) < 2:
-        raise InputError("A comparison must have at least two clusters", f"all {len(table)} units are in {clusters[0]!r}",
-                         "name the column of the level at which relocation was decided")  # fmt: skip
+        raise InputError(
+            "A comparison must have at least two clusters",
+            f"all {len(table)} units are in {clusters[0]!r}",
+            "name the column of the level at which relocation was decided",
+        )
     weight = table["weight"].to_numpy(dtype=float) if "weight" in table else np.ones(len(table))
     if not (weight > 0).all():
-        raise _wrong(table["weight"], ~(weight > 0), "A weight must be positive", "drop units that do not count")
+        raise _wrong(
+            table["weight"], ~(weight > 0), "A weight must be positive", "drop units that do not count"
+        )
     y = table["y1"].to_numpy(dtype=float)[:, None]
     if "y0" in table:
         y = np.column_stack([y[:, 0], y[:, 0] - table["y0"].to_numpy(dtype=float)])
     x, names = _columns(table, covariates)
-    return Units(y, ("levels", "differences")[: y.shape[1]], treated == 1, weight, x, names, code, np.asarray(clusters))
+    return Units(
+        y, ("levels", "differences")[: y.shape[1]], treated == 1, weight, x, names, code, np.asarray(clusters)
+    )
 
 
 def _check_known(column: pd.Series) -> None:
     numbers = pd.api.types.is_numeric_dtype(column)
-    unknown = ~np.isfinite(column.to_numpy(dtype=float, na_value=np.nan)) if numbers else column.isna().to_numpy()
+    unknown = (
+        ~np.isfinite(column.to_numpy(dtype=float, na_value=np.nan)) if numbers else column.isna().to_numpy()
+    )
     if unknown.any():
-        raise _wrong(column, unknown, f"{column.name} must be known of every unit of a comparison",
-                     "drop the units, as a row of the flow, or leave the covariate out")  # fmt: skip
+        raise _wrong(
+            column,
+            unknown,
+            f"{column.name} must be known of every unit of a comparison",
+            "drop the units, as a row of the flow, or leave the covariate out",
+        )
 
 
 def _wrong(column: pd.Series, bad: np.ndarray, must: str, fix: str) -> InputError:
     row = int(np.flatnonzero(bad)[0])
-    found = f"{int(bad.sum())} of {len(bad)} rows, for example {column.name} = {column.iloc[row]} in row {column.index[row]}"
+    example = f"{column.name} = {column.iloc[row]} in row {column.index[row]}"
+    found = f"{int(bad.sum())} of {len(bad)} rows, for example {example}"
     return InputError(must, found, fix)
 
 
 def _columns(table: pd.DataFrame, covariates: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The covariates, standardised, categories as dummies; refused where one is constant or follows from those before it."""
+    """The covariates, standardised, categories as dummies; refused where one is constant or follows from
+    those before it."""
     columns = {}
     for name in covariates:
         values = table[name]
@@ -130,12 +160,16 @@ def _columns(table: pd.DataFrame, covariates: tuple[str, ...]) -> tuple[np.ndarr
     center, spread = x.mean(axis=0), x.std(axis=0)
     constant = spread <= COLLINEAR * np.maximum(np.abs(center), 1e-300)
     x = (x - center) / np.where(constant, 1.0, spread)
-    left = np.abs(np.diag(np.linalg.qr(x, mode="r"))) / np.sqrt(max(len(x), 1)) if len(columns) else np.zeros(0)
+    left = (
+        np.abs(np.diag(np.linalg.qr(x, mode="r"))) / np.sqrt(max(len(x), 1)) if len(columns) else np.zeros(0)
+    )
     left = np.r_[left, np.zeros(len(columns) - len(left))]
     for name, is_constant, part in zip(columns, constant, left, strict=True):
         if is_constant or part <= COLLINEAR:
             what = "is the same for every unit" if is_constant else "follows from the covariates before it"
-            raise InputError("Covariates must vary and not repeat each other", f"{name} {what}", f"leave {name} out")
+            raise InputError(
+                "Covariates must vary and not repeat each other", f"{name} {what}", f"leave {name} out"
+            )
     return x, tuple(columns)
 
 
@@ -148,26 +182,33 @@ def estimate_propensity(units: Units, start: np.ndarray | None = None) -> Propen
 
     Raises
     ------
-    InputError : the covariates tell movers from non-movers without an error, or the likelihood has no maximum.
+    InputError : the covariates tell movers from non-movers without an error, or the likelihood has no
+        maximum.
     """
     design, treated, weight = units.design, units.treated, units.weight
     try:
         coefficients, score, information = logit(design, treated, weight, start)
     except NotEstimable as error:
-        raise InputError("The propensity score must be estimable", str(error), "leave covariates out") from error
+        raise InputError(
+            "The propensity score must be estimable", str(error), "leave covariates out"
+        ) from error
     predictor = design @ coefficients
     if predictor[treated].min() > predictor[~treated].max():
         strongest = units.names[int(np.abs(coefficients[1:]).argmax())]
-        problem = f"all {int(treated.sum())} movers have a higher score than any of the {int((~treated).sum())} non-movers"
-        raise InputError("Covariates must not tell movers from non-movers without an error", problem,
-                         f"leave out what decides who moves ({strongest!r} weighs most): nobody is left to compare with")  # fmt: skip
+        sides = int(treated.sum()), int((~treated).sum())
+        problem = f"all {sides[0]} movers have a higher score than any of the {sides[1]} non-movers"
+        raise InputError(
+            "Covariates must not tell movers from non-movers without an error",
+            problem,
+            f"leave out what decides who moves ({strongest!r} weighs most): nobody is left to compare with",
+        )
     influence = np.linalg.solve(information, (design * (weight * (treated - score))[:, None]).T).T
     return Propensity(coefficients, predictor, score, influence)
 
 
 def logit_spread(units: Units, propensity: Propensity) -> float:
-    """Standard deviation of the logit score, root of the mean of both sides' variances (Rosenbaum & Rubin 1985, The American
-    Statistician 39(1)), without units of a trait that only one side has."""
+    """Standard deviation of the logit score, root of the mean of both sides' variances (Rosenbaum & Rubin
+    1985, The American Statistician 39(1)), without units of a trait that only one side has."""
     inside = (propensity.score > SEPARATED) & (propensity.score < 1 - SEPARATED)
     sides = [propensity.logit[inside & side] for side in (units.treated, ~units.treated)]
     return float(np.sqrt(np.mean([np.var(values, ddof=1) if len(values) > 1 else 0.0 for values in sides])))

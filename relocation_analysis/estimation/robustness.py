@@ -5,6 +5,7 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.power import design_power
+from relocation_analysis.estimation.roster import run_roster_checks
 from relocation_analysis.estimation.sample import (
     check_adjustment,
     check_attrition,
@@ -26,6 +27,8 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
     effects : from `estimate` on that design.
     """
     power = design_power(effects, design.outcomes)
+    if design.kind != "rollout":
+        return [*run_roster_checks(design), *(check_power(power, name) for name in power["outcome"])]
     other = NOT_YET if design.comparison == "never_treated" else NEVER_ONLY
     checks = [check_balance(design), check_attrition(design), check_clusters(design, effects)]
     for name, outcome in design.outcomes.items():

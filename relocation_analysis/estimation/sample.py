@@ -181,7 +181,7 @@ def check_adjustment(design: Design, name: str) -> Check:
 
 def headline_shares(design: Design) -> dict[str, float]:
     """By outcome, the share of the mover-years at exposures 0 to 3 that the headline covers."""
-    return {name: check_coverage(design, name).statistic for name in design.outcomes}
+    return {name: check_coverage(design, name).statistic for name in design.outcomes} if design.kind == "rollout" else {}
 
 
 def check_clusters(design: Design, effects: Effects) -> Check:

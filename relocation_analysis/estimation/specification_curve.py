@@ -17,7 +17,13 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.cohort_time import Contrast
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, usable_subgroups
+from relocation_analysis.estimation.estimate import (
+    MAIN,
+    contrasts_of,
+    effects_of,
+    level_cells,
+    usable_subgroups,
+)
 from relocation_analysis.estimation.imputation import IMPUTATION, estimate_imputation
 from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, estimate_sun_abraham
 
@@ -35,9 +41,10 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
     name : the outcome.
     strata : a set of baseline traits to stratify by, against none and those of the study.
 
-    Returns `CHOICES` (comparison "not_yet_treated" or "never_treated"; base_period "last_before", the last wave before
-    the move, or "one_earlier"; anticipation, years; strata joined by "+", "none"; without_cohort, NaN where all are in) and
-    `RESULTS`; `main` is True for the specification of the study. Continuous covariates are not adjusted for.
+    Returns `CHOICES` (comparison "not_yet_treated" or "never_treated"; base_period "last_before", the last wave
+    before the move, or "one_earlier"; anticipation, years; strata joined by "+", "none"; without_cohort, NaN where
+    all are in) and `RESULTS`; `main` is True for the specification of the study. Continuous covariates are not
+    adjusted for.
     """
     settings, outcome = design.study.design, design.outcomes[name]
     known = set(settings.strata) | set(usable_subgroups(design, outcome))
@@ -45,21 +52,39 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
     years = (settings.anticipation, settings.anticipation + 1)
     dropped = (np.nan, *(c for c in design.cohorts if np.isfinite(c) and c <= design.times[-1]))
     everything = _design(design, tuple(dict.fromkeys(t for s in sets for t in s)), settings.anticipation)
-    contrasts = {key: _contrasts(design, name, *key) for key in product(("not_yet_treated", "never_treated"), (LAST, EARLIER), years)}
+    contrasts = {
+        key: _contrasts(design, name, *key)
+        for key in product(("not_yet_treated", "never_treated"), (LAST, EARLIER), years)
+    }
     pairs = tuple(sorted({(c.time, c.base) for found in contrasts.values() for c in found}))
     changes = build_cells(design.panel, outcome, pairs, design.cluster, everything.study.design.strata)
     levels, plain = level_cells(everything, outcome), level_cells(design, outcome)
     rows = []
     for by, cohort in product(sets, dropped):
         for (comparison, base, early), wanted in contrasts.items():
-            found = effects_of(_design(design, by, early), outcome, _without(changes, cohort),
-                               _left(wanted, cohort), MAIN, HEADLINE, adjusted=False)  # fmt: skip
+            found = effects_of(
+                _design(design, by, early),
+                outcome,
+                _without(changes, cohort),
+                _left(wanted, cohort),
+                MAIN,
+                HEADLINE,
+                adjusted=False,
+            )
             rows.append(((MAIN, comparison, base, early, by, cohort), found))
         for early in years:
             own, cells = _design(design, by, early), _without(levels, cohort)
             rows.append(((IMPUTATION, "", "", early, by, cohort), estimate_imputation(own, name, HEADLINE, cells)))
-            rows.append(((SUN_ABRAHAM, "never_treated", LAST, early, by, cohort), estimate_sun_abraham(own, name, HEADLINE, cells)))
-    rows += [(("twfe", "", "", np.nan, None, c), estimate_twfe(design, outcome, _without(plain, c))) for c in dropped]
+            rows.append(
+                (
+                    (SUN_ABRAHAM, "never_treated", LAST, early, by, cohort),
+                    estimate_sun_abraham(own, name, HEADLINE, cells),
+                )
+            )
+    for cohort in dropped:
+        cells = _without(plain, cohort)
+        if _has_staggering(cells):
+            rows.append((("twfe", "", "", np.nan, None, cohort), estimate_twfe(design, outcome, cells)))
     main = (MAIN, settings.comparison, LAST, settings.anticipation, settings.strata)
     return _tidy(rows, main)
 
@@ -81,7 +106,9 @@ def _contrasts(design: Design, name: str, comparison: str, base: str, anticipati
 
 def _left(contrasts: tuple[Contrast, ...], cohort: float) -> tuple[Contrast, ...]:
     """The contrasts that are left without a cohort on either side."""
-    left = (replace(c, comparison=tuple(g for g in c.comparison if g != cohort)) for c in contrasts if c.cohort != cohort)
+    left = (
+        replace(c, comparison=tuple(g for g in c.comparison if g != cohort)) for c in contrasts if c.cohort != cohort
+    )
     return tuple(c for c in left if c.comparison)
 
 
@@ -89,12 +116,22 @@ def _without(cells: Cells, cohort: float) -> Cells:
     return cells if np.isnan(cohort) else cells.subset((cells.rows["cohort"] != cohort).to_numpy())
 
 
+def _has_staggering(cells: Cells) -> bool:
+    """Whether "has moved" differs between cohorts at some time, which two-way fixed effects need."""
+    last = cells.columns[-1] if cells.columns else -np.inf
+    paths = np.unique(np.minimum(cells.rows["cohort"].to_numpy(dtype=float), last + 1))
+    return len(paths) > 1
+
+
 def _tidy(rows: list[tuple[tuple, Effects]], main: tuple) -> pd.DataFrame:
     records = []
     for (*choices, by, cohort), effects in rows:
         label = "" if by is None else "+".join(by) or "none"
         is_main = (*choices, by) == main and np.isnan(cohort)
-        records += [(*choices, label, cohort, *row, is_main) for row in effects.table[list(RESULTS[:-1])].itertuples(index=False)]
+        records += [
+            (*choices, label, cohort, *row, is_main)
+            for row in effects.table[list(RESULTS[:-1])].itertuples(index=False)
+        ]
     table = pd.DataFrame(records, columns=[*CHOICES, *RESULTS])
     return table[np.isfinite(table["estimate"].astype(float))].sort_values("estimate", kind="stable", ignore_index=True)
 
@@ -106,22 +143,38 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
     ----------
     curve : from `specification_curve` of that outcome.
 
-    The table has, for each value of each choice, how many specifications there are, their median and their range. Specifications
-    share the data, so their number is no number of tests, and there is no p-value.
+    The table has, for each value of each choice, how many specifications there are, their median and their range.
+    Specifications share the data, so their number is no number of tests, and there is no p-value.
     """
-    null = "The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out"
+    null = (
+        "The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out"
+    )
     main = curve.loc[curve["main"], "estimate"]
     if main.empty:
         return Check(name, "specifications", null, None, None, None, None, "The main specification has no estimate.")
     parts = []
     for choice in CHOICES:
-        groups = curve[choice].astype(object).where(curve[choice].notna() & (curve[choice] != ""), None).dropna().astype(str)
+        groups = (
+            curve[choice].astype(object).where(curve[choice].notna() & (curve[choice] != ""), None).dropna().astype(str)
+        )
         by = curve.loc[groups.index].groupby(groups)["estimate"]
-        parts.append(by.agg(specifications="size", median="median", lowest="min", highest="max").rename_axis("value").reset_index()
-                     .assign(choice=choice))  # fmt: skip
+        parts.append(
+            by.agg(specifications="size", median="median", lowest="min", highest="max")
+            .rename_axis("value")
+            .reset_index()
+            .assign(choice=choice)
+        )
     table = pd.concat(parts, ignore_index=True)[["choice", "value", "specifications", "median", "lowest", "highest"]]
     alike = float((np.sign(curve["estimate"]) == np.sign(main.iloc[0])).mean())
     apart = int(((curve["conf_low"] > 0) | (curve["conf_high"] < 0)).sum())
-    return Check(name, "specifications", null, alike, None, alike == 1.0, table,
-                 f"The statistic is the share of {len(curve)} specifications with the sign of the main one ({main.iloc[0]:.4g}); they run from "
-                 f"{curve['estimate'].min():.4g} to {curve['estimate'].max():.4g}, and {apart} intervals leave zero out.")  # fmt: skip
+    return Check(
+        name,
+        "specifications",
+        null,
+        alike,
+        None,
+        alike == 1.0,
+        table,
+        f"The statistic is the share of {len(curve)} specifications with the sign of the main one ({main.iloc[0]:.4g}); they "
+        f"run from {curve['estimate'].min():.4g} to {curve['estimate'].max():.4g}, and {apart} intervals leave zero out.",
+    )

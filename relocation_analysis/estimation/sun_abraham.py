@@ -1,11 +1,11 @@
 """The interaction-weighted estimator: one regression with a dummy for every cohort and time.
 
-Sun & Abraham (2021, J. Econometrics 225(2)), section 4.1 and equation 26: regress the outcome on unit effects, time
-effects and cohort by relative-time dummies; average the coefficients by the sizes of the cohorts (equation 27). The
-comparison never moves, or, where everybody moves, moves last. Each cohort's dummies fit it by itself, so the regression
-falls apart into one of unit and time effects per cohort. Unit effects are those of a village and cohort (and stratum),
-which on a balanced panel is the same; there the coefficients are those of Callaway & Sant'Anna (2021) with a never-treated
-comparison and a universal base.
+Sun & Abraham (2021, J. Econometrics 225(2)), section 4.1: regress the outcome on unit effects, time effects and
+cohort by relative-time dummies; average the coefficients by the sizes of the cohorts. The comparison never moves, or,
+where everybody moves, moves last. Each cohort's dummies fit it by itself, so the regression falls apart into one of
+unit and time effects per cohort. Unit effects are those of a village and cohort (and stratum), which on a balanced
+panel is the same; there the coefficients are those of Callaway & Sant'Anna (2021) with a never-treated comparison and
+a universal base.
 """
 
 from dataclasses import dataclass
@@ -30,16 +30,20 @@ from relocation_analysis.estimation.imputation import (
 SUN_ABRAHAM = "sun_abraham"
 
 
-def interaction_contrasts(cohorts: tuple[float, ...], times: tuple[int, ...], anticipation: int = 0) -> tuple[Contrast, ...]:
+def interaction_contrasts(
+    cohorts: tuple[float, ...], times: tuple[int, ...], anticipation: int = 0
+) -> tuple[Contrast, ...]:
     """The cohort by time dummies: every time but the base, against those who never move or else move last.
 
-    Times at which the last cohort has moved, or may anticipate it, are left out with it (Sun & Abraham 2021, section 4.1).
+    Times at which the last cohort has moved, or may anticipate it, are left out with it (Sun & Abraham 2021, section
+    4.1).
     """
     last = max(cohorts, default=NEVER)
     usable = [t for t in times if t < last - anticipation]
     bases = {g: base_period(g, tuple(usable), anticipation) for g in cohorts if usable and g < last and g <= usable[-1]}
-    return tuple(Contrast(g, t, base, (last,)) for g, base in bases.items() if base is not None
-                 for t in usable if t != base)  # fmt: skip
+    return tuple(
+        Contrast(g, t, base, (last,)) for g, base in bases.items() if base is not None for t in usable if t != base
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,12 @@ def interact_cohort_time(
     grid = spread_cells(cells, ("cluster", "cohort", *strata), ("age", *strata))
     parts = {c: _Part.of(grid, c) for c in np.unique(grid.cohort)}
     shape = (len(grid.clusters), len(contrasts))
-    att, influence, units, flags = np.full(shape[1], np.nan), np.zeros(shape), np.zeros(shape), np.zeros((2, *shape), dtype=bool)
+    att, influence, units, flags = (
+        np.full(shape[1], np.nan),
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros((2, *shape), dtype=bool),
+    )
     for j, contrast in enumerate(contrasts):
         sides = (parts.get(contrast.cohort), parts.get(contrast.comparison[0]))
         slope, columns = _slope(*sides, contrast)
@@ -97,7 +106,7 @@ def interact_cohort_time(
 
 
 def _slope(treated: _Part | None, others: _Part | None, contrast: Contrast) -> tuple[np.ndarray | None, np.ndarray]:
-    """(C,) the combination of time effects that is the change from base to time, weighted by the treated at that time, and
+    """(C,) the combination of time effects that is the change from base to time, weighted by the treated then, and
     the columns of that time; None where no column can be compared with its base."""
     if treated is None or others is None:
         return None, np.array([], dtype=int)
@@ -134,7 +143,7 @@ def estimate_sun_abraham(
 ) -> Effects:
     """Interaction-weighted effects of relocation on one outcome, aggregated and with errors as the main estimator's.
 
-    The sizes of the cohorts are estimates and part of the error (Sun & Abraham 2021, proposition 6), as everywhere in
+    The sizes of the cohorts are estimates and part of the error (as in Sun & Abraham 2021), as everywhere in
     this project. Continuous covariates are not adjusted for. No row where the panel allows no effect. `cells` are those
     of `level_cells`, where they are at hand.
     """

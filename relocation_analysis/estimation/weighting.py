@@ -1,4 +1,5 @@
-"""Inverse weighting and its doubly robust form: the effect on movers from comparison units weighted to look like them."""
+"""Inverse weighting and its doubly robust form: the effect on movers from comparison units weighted to look
+like them."""
 
 import numpy as np
 
@@ -8,26 +9,32 @@ from relocation_analysis.estimation.propensity import Propensity, Units, estimat
 
 
 def att_weights(units: Units, propensity: Propensity) -> np.ndarray:
-    """(n,), weights that sum to one on either side: a mover's own weight; a comparison unit's times the odds of moving,
-    p / (1 - p), and none from a score of `TRIM` on. NaN where no comparison unit is left."""
-    odds = np.where(propensity.score < TRIM, propensity.score / np.maximum(1 - propensity.score, 1 - TRIM), 0.0)
+    """(n,), weights that sum to one on either side: a mover's own weight; a comparison unit's times the odds
+    of moving, p / (1 - p), and none from a score of `TRIM` on. NaN where no comparison unit is left."""
+    odds = np.where(
+        propensity.score < TRIM, propensity.score / np.maximum(1 - propensity.score, 1 - TRIM), 0.0
+    )
     weight = units.weight * np.where(units.treated, 1.0, odds)
     total = np.where(units.treated, weight[units.treated].sum(), weight[~units.treated].sum())
     return np.divide(weight, total, out=np.full(len(weight), np.nan), where=total > 0)
 
 
 def has_overlap(propensity: Propensity) -> bool:
-    """Whether every propensity score is below `NO_OVERLAP`: from there on weights have no estimate (as in R did 2.5.1)."""
+    """Whether every propensity score is below `NO_OVERLAP`: from there on weights have no estimate (as in R
+    did 2.5.1)."""
     return bool(propensity.score.max() < NO_OVERLAP)
 
 
-def weighted_att(units: Units, propensity: Propensity, regression: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def weighted_att(
+    units: Units, propensity: Propensity, regression: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Effect on movers by inverse weighting, with a regression among comparison units.
 
-    With e = y - x'b, b by weighted least squares among comparison units, the effect is the weighted mean of e among
-    movers less that among comparison units, Hajek weights of `att_weights`. A regression on a constant gives inverse
-    weighting (Hirano, Imbens & Ridder 2003, Econometrica 71(4), section 4.3, normalised); on the covariates the doubly
-    robust estimator, equation 3.1 of Sant'Anna & Zhao (2020, J. Econometrics 219(1)), of levels or of differences as `y` is.
+    With e = y - x'b, b by weighted least squares among comparison units, the effect is the weighted mean of e
+    among movers less that among comparison units, Hajek weights of `att_weights`. A regression on a constant
+    gives inverse weighting (Hirano, Imbens & Ridder 2003, Econometrica 71(4), section 4.3, normalised); on
+    the covariates the doubly robust estimator, equation 3.1 of Sant'Anna & Zhao (2020, J. Econometrics
+    219(1)), of levels or of differences as `y` is.
 
     Parameters
     ----------
@@ -35,7 +42,8 @@ def weighted_att(units: Units, propensity: Propensity, regression: np.ndarray) -
 
     Returns
     -------
-    estimate (L,), influence (n, L) with the estimation of b and of the propensity score in it; NaN without overlap.
+    estimate (L,), influence (n, L) with the estimation of b and of the propensity score in it; NaN without
+    overlap.
     """
     y, treated, design = units.y, units.treated, units.design
     share = att_weights(units, propensity)
@@ -63,11 +71,14 @@ def weighted_effects(units: Units, propensity: Propensity) -> tuple[np.ndarray, 
         weighted_att(units, propensity, constant),
         weighted_att(units, propensity, units.design),
     ]
-    return np.concatenate([estimate for estimate, _ in parts]), np.concatenate([values for _, values in parts], axis=1)
+    return np.concatenate([estimate for estimate, _ in parts]), np.concatenate(
+        [values for _, values in parts], axis=1
+    )
 
 
 def leave_clusters_out(units: Units, propensity: Propensity) -> np.ndarray:
-    """`weighted_effects` without each cluster, (K, 3 L), the propensity score estimated again; NaN where it cannot be."""
+    """`weighted_effects` without each cluster, (K, 3 L), the propensity score estimated again; NaN where it
+    cannot be."""
     columns = 3 * units.y.shape[1]
     left = np.full((len(units.clusters), columns), np.nan)
     for c in range(len(units.clusters)):

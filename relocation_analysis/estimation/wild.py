@@ -1,8 +1,9 @@
 """Wild cluster bootstrap of one coefficient, with the null hypothesis imposed.
 
-Cameron, Gelbach & Miller (2008), "Bootstrap-based improvements for inference with clustered errors", Review of
-Economics and Statistics 90(3), their WCR with Rademacher signs; computed as in Roodman, MacKinnon, Nielsen & Webb
-(2019), "Fast and wild", Stata Journal 19(1): all is linear in the sums of a cluster, so that a draw costs nothing.
+Cameron, Gelbach & Miller (2008), "Bootstrap-based improvements for inference with clustered errors", Review
+of Economics and Statistics 90(3), their WCR with Rademacher signs; computed as in Roodman, MacKinnon, Nielsen
+& Webb (2019), "Fast and wild", Stata Journal 19(1): all is linear in the sums of a cluster, so that a draw
+costs nothing.
 """
 
 from collections.abc import Callable
@@ -28,8 +29,8 @@ class WildBootstrap:
     Attributes
     ----------
     estimate, std_error, statistic : least squares with CR1, G / (G - 1) (N - 1) / (N - K).
-    p_value, conf_low, conf_high : of the bootstrap; None and NaN where it is not offered. A bound is infinite where
-        every value on its side is accepted, as can be with very few clusters.
+    p_value, conf_low, conf_high : of the bootstrap; None and NaN where it is not offered. A bound is infinite
+        where every value on its side is accepted, as can be with very few clusters.
     draws, exact : sign vectors, and whether these are all there are.
     clusters, fewest : clusters, and those on the smaller side of a treatment of two values.
     reason : why it is not offered, blank where it is.
@@ -71,16 +72,17 @@ def wild_bootstrap(y, x, clusters, column: int, generator: np.random.Generator |
                    null: float = 0.0) -> WildBootstrap:  # fmt: skip
     """Test that one coefficient of a linear regression is `null`, and its 95% interval by inverting the test.
 
-    With up to 12 clusters every sign vector is used and p is the share with |t*| >= |t|, ties counted; it cannot be
-    below 2^(1 - G). With more clusters 999 are drawn and p = (1 + those) / 1,000. It is not offered where the smaller
-    side of the treatment has fewer than 5 clusters: there it hardly ever rejects (MacKinnon & Webb 2017, Journal of
-    Applied Econometrics 32(2)).
+    With up to 12 clusters every sign vector is used and p is the share with |t*| >= |t|, ties counted; it
+    cannot be below 2^(1 - G). With more clusters 999 are drawn and p = (1 + those) / 1,000. It is not offered
+    where the smaller side of the treatment has fewer than 5 clusters: there it hardly ever rejects (MacKinnon
+    & Webb 2017, Journal of Applied Econometrics 32(2)).
 
     Parameters
     ----------
     y : (N,) outcome. With weights, multiply the rows of y and x by their root.
-    x : (N, K) all regressors: constant, dummies of strata and periods, covariates. Fixed effects inside clusters, as
-        those of units, may be subtracted from y and x beforehand; others may not, they mix clusters.
+    x : (N, K) all regressors: constant, dummies of strata and periods, covariates. Fixed effects inside
+        clusters, as those of units, may be subtracted from y and x beforehand; others may not, they mix
+        clusters.
     clusters : (N,) labels.
     column : of x, whose coefficient it is.
     generator : needed with more than 12 clusters.
@@ -121,9 +123,9 @@ def _every_sign(clusters: int) -> np.ndarray:
 def _cluster_scores(y: np.ndarray, x: np.ndarray, code: np.ndarray, column: int) -> Scores:
     """Sums by cluster of Roodman et al. (2019), section 5.
 
-    A draw has errors e_i = g_c(i) u_i, u the residuals under the null. With d the column net of the others and Q an
-    orthonormal basis of x, its coefficient less r is d'e / d'd, and the score of cluster b is the sum over b of
-    d_i (e_i - Q_i Q'e).
+    A draw has errors e_i = g_c(i) u_i, u the residuals under the null. With d the column net of the others
+    and Q an orthonormal basis of x, its coefficient less r is d'e / d'd, and the score of cluster b is the
+    sum over b of d_i (e_i - Q_i Q'e).
     """
     order = np.argsort(code, kind="stable")
     y, x, starts = y[order], x[order], np.flatnonzero(np.diff(code[order], prepend=-1))
@@ -177,8 +179,8 @@ def _bound(p_value: Callable[[float], float], scores: Scores, side: float) -> fl
         inside, step = outside, 2 * step
         if step > 1e6 * scores.std_error:
             return side * np.inf
-    edge = optimize.bisect(lambda r: (p_value(r) > 1 - LEVEL) - 0.5, inside, outside, xtol=1e-9 * scores.std_error)
-    return float(edge)
+    tolerance = 1e-9 * scores.std_error
+    return float(optimize.bisect(lambda r: (p_value(r) > 1 - LEVEL) - 0.5, inside, outside, xtol=tolerance))
 
 
 def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Generator | None = None) -> Check:
@@ -188,8 +190,8 @@ def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Gene
     ----------
     name : the outcome. The others as `wild_bootstrap`.
 
-    Returns a `Check` with the p-value of the bootstrap; its table has inference, estimate, std_error, p_value,
-    conf_low, conf_high.
+    Returns a `Check` with the p-value of the bootstrap; its table has inference, estimate, std_error,
+    p_value, conf_low, conf_high.
     """
     found = wild_bootstrap(y, x, clusters, column, generator)
     half = stats.t.ppf((1 + LEVEL) / 2, found.clusters - 1) * found.std_error

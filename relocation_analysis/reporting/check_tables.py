@@ -42,7 +42,7 @@ def _cell(value: float, column: str, unit: str) -> str:
 
 def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Table:
     """The effect on each outcome by years since the move: estimate and 95% interval, a blank beyond the horizon."""
-    rows = effects.table.query("aggregation == 'event_time' and estimator == @MAIN and subgroup == 'all' and event_time >= 0")
+    rows = effects.table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all' and event_time >= 0")
     times = sorted(rows["event_time"].unique())
     cells = rows.set_index(["outcome", "event_time"])
     body: list[tuple[str, ...]] = []

@@ -18,6 +18,7 @@ from relocation_analysis.reporting.selection import (
     lacks_interval,
     list_primaries,
     require_columns,
+    say_exposures,
     select_rows,
 )
 
@@ -48,7 +49,7 @@ def enter(row: pd.Series, label: str, **manner) -> Entry:
 
 
 def plot_forest(
-    effects: Effects, outcome: str, codebook: dict[str, Outcome], estimator: str = MAIN, name: str = ""
+    effects: Effects, outcome: str, codebook: dict[str, Outcome], estimator: str | tuple[str, ...] = MAIN, name: str = ""
 ) -> Figure:
     """The headline effect of everyone and of each subgroup, grouped by covariate.
 
@@ -67,7 +68,7 @@ def plot_forest(
     return Figure(
         figure_id,
         _draw_sheet({about.unit: enter_subgroups(rows)}, figure_id),
-        f"Effect on {wording.in_sentence(about.label)} by subgroup, mean over years 0 to 3",
+        f"Effect on {wording.in_sentence(about.label)} by subgroup{say_exposures(effects)}",
         describe_forest(rows, about),
         _note(rows, "95% pointwise intervals, not adjusted for the number of subgroups. n: units."),
         "reporting.forest.plot_forest",
@@ -118,7 +119,7 @@ def plot_headlines(
     effects: Effects,
     codebook: dict[str, Outcome],
     outcomes: list[str] | None = None,
-    estimator: str = MAIN,
+    estimator: str | tuple[str, ...] = MAIN,
     name: str = "headlines",
 ) -> Figure:
     """The headline effect of several outcomes, one axis a unit of measure.
@@ -145,7 +146,7 @@ def plot_headlines(
     return Figure(
         f"fig-{name}",
         _draw_sheet(panels, f"fig-{name}"),
-        "Headline effects, mean over years 0 to 3",
+        f"Headline effects{say_exposures(effects)}",
         " ".join(f"{about.label}: {_say(row, about)}." for about, row in pairs),
         _note(rows, "95% pointwise intervals. n: units."),
         "reporting.forest.plot_headlines",
@@ -175,7 +176,7 @@ def plot_estimators(effects: Effects, outcome: str, codebook: dict[str, Outcome]
     about = find_outcome(codebook, outcome)
     rows = select_rows(effects, outcome, subgroup="all", aggregation="headline")
     entries = [
-        enter(r, wording.label_estimator(r["estimator"]), faint=r["estimator"] != MAIN)
+        enter(r, wording.label_estimator(r["estimator"]), faint=r["estimator"] not in MAIN)
         for _, r in rows.iterrows()
     ]
     each = (

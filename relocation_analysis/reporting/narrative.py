@@ -16,7 +16,12 @@ from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.selection import MAIN
 from relocation_analysis.reporting.tables import select_headlines
 
-EXPOSURE = "These effects are averages over the year of the move and the three years after."
+SUBJECT = {"rollout": "the move", "offer": "the offer", "comparison": "the move"}
+MEANING = {
+    "rollout": "These effects are averages over the year of the move and the three years after.",
+    "offer": "These are effects of the offer on everybody who was offered, whether they took it up or not.",
+    "comparison": "These are effects on movers at the last wave, against non-movers with the same covariates.",
+}
 
 
 def describe_study(study: Study) -> Prose:
@@ -36,15 +41,15 @@ def describe_answer(design: Design, effects: Effects, power: pd.DataFrame) -> Pr
     rows = _headline_rows(effects)
     chances = power.set_index("outcome")["power"]
     names = [name for name, outcome in design.outcomes.items() if outcome.role == "primary"] or list(design.outcomes)
-    answers = [_answer(rows.loc[name], design.outcomes[name], chances.get(name)) for name in names if name in rows.index]
-    return Prose(" ".join([*answers, EXPOSURE]))
+    answers = [_answer(SUBJECT[design.kind], rows.loc[name], design.outcomes[name], chances.get(name)) for name in names if name in rows.index]
+    return Prose(" ".join([*answers, MEANING[design.kind]]))
 
 
 def _headline_rows(effects: Effects) -> pd.DataFrame:
     return select_headlines(effects).query("subgroup == 'all'").set_index("outcome")
 
 
-def _answer(row: pd.Series, about: Outcome, power: float | None) -> str:
+def _answer(subject: str, row: pd.Series, about: Outcome, power: float | None) -> str:
     label = escape_markdown(wording.in_sentence(about.label))
     if not math.isfinite(row["std_error"]):
         amount = wording.format_amount(row["estimate"], about.unit)
@@ -53,8 +58,8 @@ def _answer(row: pd.Series, about: Outcome, power: float | None) -> str:
     if row["conf_low"] > 0 or row["conf_high"] < 0:
         size = wording.format_estimate(abs(row["estimate"]), *sorted(map(abs, (row["conf_low"], row["conf_high"]))), about.unit)
         verb = "raised" if row["estimate"] > 0 else "lowered"
-        return f"The move **{verb}** {label} by {size}{_judge(row['estimate'], about)}."
-    sentence = f"Whether the move changed {label} **cannot be said**: the estimate is {amount}"
+        return f"{subject[:1].upper()}{subject[1:]} **{verb}** {label} by {size}{_judge(row['estimate'], about)}."
+    sentence = f"Whether {subject} changed {label} **cannot be said**: the estimate is {amount}"
     if power is not None and math.isfinite(power):
         benchmark = wording.format_amount(about.benchmark_effect, about.unit)
         sentence += f"; the chance of finding an effect of {benchmark} was {wording.format_share(power)}"
@@ -69,7 +74,7 @@ def _judge(estimate: float, about: Outcome) -> str:
 
 def describe_horizon(design: Design, effects: Effects) -> Prose:
     """How far after the move effects can be followed, and what part of the mover-years the headline covers."""
-    rows = effects.table.query("aggregation == 'event_time' and estimator == @MAIN and subgroup == 'all'")
+    rows = effects.table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all'")
     last = rows.groupby("outcome", sort=False)["event_time"].max()
     shares = headline_shares(design)
     waves = f"{design.window[0]} to {design.window[1]}"
@@ -107,13 +112,15 @@ def describe_harms(design: Design, effects: Effects) -> Prose:
     if not names:
         return Prose("This study measures no possible harm in this domain: no support, loneliness, living cost, debt or return to the "
                      "origin. That nothing bad is reported here is no finding.")  # fmt: skip
-    sentences = [_answer(rows.loc[name], design.outcomes[name], None) for name in names]
-    return Prose(f"Possible harms are reported whatever they show. {' '.join(sentences)} {EXPOSURE}")
+    sentences = [_answer(SUBJECT[design.kind], rows.loc[name], design.outcomes[name], None) for name in names]
+    return Prose(f"Possible harms are reported whatever they show. {' '.join(sentences)} {MEANING[design.kind]}")
 
 
 def describe_pretrends(design: Design, checks: list[Check]) -> Prose:
     """What the test of trends before the move could and could not have seen (Roth 2022)."""
-    sentences = []
+    sentences = ["## Trends before the move\n\nA test of trends before the move that does not reject is not a proof that trends are "
+                 "parallel [@roth2022]. For each primary outcome this says what the test could have seen, and what a trend that it could "
+                 "just see would be worth.\n"]  # fmt: skip
     for check in (c for c in checks if c.name == "pre_trends"):
         about = design.outcomes[check.outcome]
         label = escape_markdown(wording.in_sentence(about.label))

@@ -4,9 +4,14 @@ import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.errors import InputError, unknown_name
-from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects
 
-MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
+MAIN, UNIVERSAL = MAIN_ESTIMATORS, "callaway_santanna_universal"
+
+
+def say_exposures(effects: Effects) -> str:
+    """What a headline averages over, for the end of a caption."""
+    return ", mean over years 0 to 3" if "callaway_santanna" in set(effects.table["estimator"]) else ""
 
 
 def find_outcome(codebook: dict[str, Outcome], outcome: str) -> Outcome:

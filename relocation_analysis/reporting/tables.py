@@ -14,6 +14,7 @@ from relocation_analysis.reporting.selection import (
     find_outcome,
     is_reference,
     lacks_interval,
+    say_exposures,
     select_rows,
 )
 
@@ -57,7 +58,7 @@ def tabulate_headlines(
     ranks = rows["outcome"].map(lambda outcome: list(wording.ROLES).index(codebook[outcome].role))
     rows = rows.assign(rank=ranks).sort_values("rank", kind="stable")
     powers = {} if power is None else power.set_index("outcome").to_dict("index")
-    columns = [Column("Outcome"), Column("Unit"), *NUMBERS[:1], *NUMBERS[2:4], Column("Holm p", "right")]
+    columns = [Column("Outcome"), Column("Unit"), *NUMBERS[:4], Column("Holm p", "right")]
     columns += [Column("Power for", "right"), Column("Detectable", "right")] * bool(powers)
     columns += [*NUMBERS[4:], *([Column("Covered", "right")] if coverage else [])]
     body: list[tuple[str, ...]] = []
@@ -76,7 +77,7 @@ def tabulate_headlines(
         f"tbl-{name}",
         tuple(columns),
         tuple(body),
-        "Headline effects, mean over years 0 to 3",
+        f"Headline effects{say_exposures(effects)}",
         _note(rows, _say_headline_columns(bool(powers), bool(coverage))),
         "reporting.tables.tabulate_headlines",
     )
@@ -90,8 +91,7 @@ def _headlines(effects: Effects, codebook: dict[str, Outcome]) -> pd.DataFrame:
 
 
 def _headline_cells(row: pd.Series, unit: str) -> tuple[str, ...]:
-    estimate, _, interval, p = effect_cells(row, unit)
-    return estimate, interval, p, wording.format_p(row["p_adjusted"])
+    return *effect_cells(row, unit), wording.format_p(row["p_adjusted"])
 
 
 def _power_cells(power: dict | None, unit: str) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ def tabulate_event_study(
 
 
 def tabulate_aggregations(
-    effects: Effects, outcome: str, codebook: dict[str, Outcome], estimator: str = MAIN, name: str = ""
+    effects: Effects, outcome: str, codebook: dict[str, Outcome], estimator: str | tuple[str, ...] = MAIN, name: str = ""
 ) -> Table:
     """One outcome averaged in every way: overall, by cohort, by calendar year.
 
@@ -235,7 +235,7 @@ def tabulate_subgroups(
     effects: Effects,
     codebook: dict[str, Outcome],
     outcomes: list[str] | None = None,
-    estimator: str = MAIN,
+    estimator: str | tuple[str, ...] = MAIN,
     name: str = "subgroups",
 ) -> Table:
     """The headline effect of each outcome for everyone and for each subgroup.
@@ -274,7 +274,7 @@ def tabulate_subgroups(
     )
 
 
-def select_headlines(effects: Effects, estimator: str = MAIN) -> pd.DataFrame:
+def select_headlines(effects: Effects, estimator: str | tuple[str, ...] = MAIN) -> pd.DataFrame:
     """The headline rows of one estimator, all outcomes and subgroups.
 
     Raises

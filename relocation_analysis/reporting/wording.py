@@ -32,6 +32,8 @@ UNITS = {
     "hours": Unit("hours", "hours", 1),
     "months": Unit("months", "months", 2),
     "yuan": Unit("yuan", "yuan", 0),
+    "taka": Unit("taka", "taka", 3),
+    "kilocalories": Unit("kilocalories", "kilocalories", 3),
     "thousand yuan": Unit("thousand yuan", "thousand yuan", 2),
     "log": Unit("log points", "log points", 3),
     "SD": Unit("SD", "standard deviations", 2),
@@ -57,6 +59,19 @@ ESTIMATORS = {
     "callaway_santanna_never": "Group-time, never-treated comparison",
     "callaway_santanna_not_yet": "Group-time, not-yet-treated comparison",
     "callaway_santanna_base_earlier": "Group-time, base period one earlier",
+    "ols_strata": "Offered against not offered",
+    "tsls": "Moved by the offer: two-stage least squares",
+    "anderson_rubin": "Moved by the offer: Anderson-Rubin set",
+    "difference_in_means_levels": "Movers minus non-movers, levels",
+    "difference_in_means_differences": "Movers minus non-movers, differences",
+    "matching_levels": "Matching, levels",
+    "matching_differences": "Matching with difference-in-differences",
+    "ipw_levels": "Inverse weighting, levels",
+    "ipw_differences": "Inverse weighting, differences",
+    "aipw_levels": "Doubly robust, levels",
+    "aipw_differences": "Doubly robust, differences",
+    "imputation": "Imputation (Borusyak, Jaravel and Spiess)",
+    "sun_abraham": "Interaction-weighted (Sun and Abraham)",
     "twfe": "Two-way fixed effects",
     "before_after": "Treated only, after minus before",
     "cross_section": "Treated minus untreated, last wave",
@@ -286,6 +301,10 @@ def label_estimator(name: str) -> str:
 
 def label_aggregation(name: str) -> str:
     return AGGREGATIONS.get(name, spell_out(name))
+
+
+def label_offered(offered: int) -> str:
+    return "Offered" if offered else "Not offered"
 
 
 def label_domain(name: str) -> str:

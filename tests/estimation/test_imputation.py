@@ -1,10 +1,10 @@
 """Imputation: by hand, by brute force, against diff-diff and py2sdid, invariances, the jackknife.
 
 Tolerances: hand values and identities hold to 1e-12 (1e-10 where a dense regression is solved); diff-diff iterates to
-1e-10, so 1e-8; rollout.csv has 12 digits, 1e-10. Both packages follow R didimputation, which centres the residuals of the
-treated by the squared weights of units; ours, like the authors' Stata program, by those of clusters. The errors are
-therefore compared where each unit is a cluster, and by brute force elsewhere; so are weighted ones, because py2sdid
-weights the normal equations of v by the square of the weights.
+1e-10, so 1e-8; rollout.csv has 12 digits, 1e-10. Both packages follow R didimputation, which centres the residuals of
+the treated by the squared weights of units; ours, like the authors' Stata program, by those of clusters. The errors
+are therefore compared where each unit is a cluster, and by brute force elsewhere; so are weighted ones, because
+py2sdid weights the normal equations of v by the square of the weights.
 """
 
 import warnings
@@ -15,12 +15,25 @@ import pytest
 from diff_diff import ImputationDiD
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.estimation.aggregate import aggregate_effects, list_aggregations
+from relocation_analysis.data.panel import read_truth
+from relocation_analysis.estimation.aggregate import (
+    aggregate_effects,
+    list_aggregations,
+)
 from relocation_analysis.estimation.cells import NEVER, build_cells
 from relocation_analysis.estimation.cohort_time import Contrast, list_contrasts
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
-from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, outcome_cells
-from relocation_analysis.estimation.imputation import estimate_imputation, impute_cohort_time
+from relocation_analysis.estimation.estimate import (
+    MAIN,
+    contrasts_of,
+    effects_of,
+    outcome_cells,
+)
+from relocation_analysis.estimation.imputation import (
+    estimate_imputation,
+    impute_cohort_time,
+)
+from relocation_analysis.estimation.sensitivity import known_truth
 
 NAMES = ("overall_simple", "event_time")
 
@@ -38,13 +51,21 @@ def averages(fit, names=NAMES):
     wanted = list_aggregations(fit, names)
     found = aggregate_effects(fit, wanted)
     errors = np.sqrt((found.influence**2).sum(0))
-    return {(a.name, a.event_time): both for a, both in zip(wanted, zip(found.estimate, errors, strict=True), strict=True)}
+    return {
+        (a.name, a.event_time): both for a, both in zip(wanted, zip(found.estimate, errors, strict=True), strict=True)
+    }
 
 
 def long(values, cohort, times, **columns):
     values = np.asarray(values, dtype=float)
     repeated = {"village": np.arange(len(values)), "cohort": np.asarray(cohort, dtype=float)} | columns
-    panel = pd.DataFrame({"person": np.repeat(np.arange(len(values)), len(times)), "time": np.tile(times, len(values)), "y": values.ravel()})
+    panel = pd.DataFrame(
+        {
+            "person": np.repeat(np.arange(len(values)), len(times)),
+            "time": np.tile(times, len(values)),
+            "y": values.ravel(),
+        }
+    )
     return panel.assign(**{name: np.repeat(np.asarray(v), len(times)) for name, v in repeated.items()})
 
 
@@ -123,7 +144,9 @@ def test_equals_diff_diff_where_each_unit_is_a_cluster(data, request):
 @pytest.mark.parametrize("clustered", [False, True])
 def test_equals_py2sdid(staggered, oracles, clustered, weighted):
     oracle = pd.read_csv(oracles / "rollout.csv", comment="#")
-    oracle = oracle[(oracle["package"] == "py2sdid") & (oracle["clustered"] == clustered) & (oracle["weighted"] == weighted)]
+    oracle = oracle[
+        (oracle["package"] == "py2sdid") & (oracle["clustered"] == clustered) & (oracle["weighted"] == weighted)
+    ]
     panel = staggered.assign(weight=1.0 + staggered["person"] % 3 if weighted else 1.0)
     found = averages(impute(panel, "village" if clustered else "person"))
     assert len(oracle) == len(found) == 6
@@ -142,13 +165,17 @@ def test_the_jackknife_is_estimation_without_each_cluster(staggered):
         again = impute(panel[panel["village"] != found.clusters[k]])
         expected = dict(zip(again.contrasts, again.att, strict=True))
         for j, contrast in enumerate(found.contrasts):
-            one = next((a for c, a in expected.items() if (c.cohort, c.time) == (contrast.cohort, contrast.time)), np.nan)
+            one = next(
+                (a for c, a in expected.items() if (c.cohort, c.time) == (contrast.cohort, contrast.time)), np.nan
+            )
             assert found.jackknife[k, j] == pytest.approx(one, abs=1e-11, nan_ok=True)
 
 
 def test_an_effect_that_nothing_untreated_ties_down_is_missing():
     panel = long([[1, 2, 6], [2, 4, 5], [0, 9, 9]], [2, 3, 1], (1, 2, 3))
-    cells = build_cells(panel, Outcome(name="y", domain="other", sampling="repeated", unit="", label_en=""), (), "village")
+    cells = build_cells(
+        panel, Outcome(name="y", domain="other", sampling="repeated", unit="", label_en=""), (), "village"
+    )
     asked = tuple(Contrast(g, t, 1, ()) for g, t in ((2.0, 2), (2.0, 3), (3.0, 3), (1.0, 2), (5.0, 2)))
     found = impute_cohort_time(cells, asked)
     # cohort 2 at t=2 is compared with cohort 3: 1 - 2; at t=3 nobody is untreated; cohort 1 never was; there is no cohort 5
@@ -191,12 +218,21 @@ def test_does_not_depend_on(staggered, change):
 def test_on_a_simulated_study_it_lies_near_the_main_estimator_and_has_its_form(design):
     found = estimate_imputation(design, "offfarm_wage", ("headline", "event_time"))
     table, outcome = found.table, design.outcomes["offfarm_wage"]
-    main = effects_of(design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "varying"), MAIN, ("headline",))
+    main = effects_of(
+        design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "varying"), MAIN, ("headline",)
+    )
     assert tuple(table.columns) == EFFECT_COLUMNS and set(table["estimator"]) == {"imputation"}
     assert abs(table["estimate"].iloc[0] - main.table["estimate"].iloc[0]) < 2 * main.table["std_error"].iloc[0]
     assert table["se_type"].iloc[0] == "cluster_jackknife"
     np.testing.assert_allclose(np.sqrt((found.influence**2).sum(0)), table["std_error"], rtol=1e-12)
     assert (table.loc[table["aggregation"] == "event_time", "event_time"] >= 0).all()
+
+
+def test_it_finds_the_known_truth_of_a_simulated_panel(design, study):
+    truth = known_truth(design, read_truth(study)).query("aggregation == 'headline'").set_index("outcome")["truth"]
+    for name in ("offfarm_wage", "debt"):
+        row = estimate_imputation(design, name, ("headline",)).table.iloc[0]
+        assert abs(row["estimate"] - truth[name]) < 3 * row["std_error"]
 
 
 def test_an_outcome_that_never_varies_has_no_effect_and_no_error(design):

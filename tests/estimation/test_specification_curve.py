@@ -7,11 +7,24 @@ import pandas as pd
 import pytest
 
 from relocation_analysis.data.panel import check_panel
+from relocation_analysis.data.study import Study
 from relocation_analysis.estimation.benchmarks import estimate_twfe
+from relocation_analysis.estimation.cells import build_cells
 from relocation_analysis.estimation.design import build_design
-from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
+from relocation_analysis.estimation.estimate import (
+    MAIN,
+    contrasts_of,
+    effects_of,
+    level_cells,
+    outcome_cells,
+)
 from relocation_analysis.estimation.imputation import estimate_imputation
-from relocation_analysis.estimation.specification_curve import CHOICES, RESULTS, check_specifications, specification_curve
+from relocation_analysis.estimation.specification_curve import (
+    CHOICES,
+    RESULTS,
+    check_specifications,
+    specification_curve,
+)
 from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
 
 NAME = "offfarm_wage"
@@ -30,7 +43,14 @@ def changed(design, **settings):
 def headline(design, comparison=None, strata=()):
     design = changed(design, strata=strata)
     outcome = design.outcomes[NAME]
-    return effects_of(design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "varying", comparison), MAIN, ("headline",)).table
+    return effects_of(
+        design,
+        outcome,
+        outcome_cells(design, outcome),
+        contrasts_of(design, outcome, "varying", comparison),
+        MAIN,
+        ("headline",),
+    ).table
 
 
 def pick(curve, cohort=None, **choices):
@@ -46,8 +66,13 @@ def test_one_row_is_the_main_specification(curve, design):
     expected = headline(design).iloc[0]
     for column in RESULTS[:-1]:
         assert getattr(main, column) == expected[column]
-    assert (main.estimator, main.comparison, main.base_period, main.anticipation, main.strata) == \
-        (MAIN, "not_yet_treated", "last_before", 0, "none")  # fmt: skip
+    assert (main.estimator, main.comparison, main.base_period, main.anticipation, main.strata) == (
+        MAIN,
+        "not_yet_treated",
+        "last_before",
+        0,
+        "none",
+    )
 
 
 def test_every_combination_stands_once_in_the_order_of_the_estimates(curve, design):
@@ -62,14 +87,42 @@ def test_rows_are_what_each_estimator_gives_by_itself(curve, design):
     early = changed(design, anticipation=1)
     own = {"strata": "none", "anticipation": 0}
     found = [
-        (pick(curve, estimator=MAIN, comparison="never_treated", base_period="last_before", **own), headline(design, "never_treated")),
-        (pick(curve, estimator=MAIN, comparison="not_yet_treated", base_period="last_before", strata="remote", anticipation=0),
-         headline(design, None, ("remote",))),
-        (pick(curve, estimator=MAIN, comparison="not_yet_treated", base_period="last_before", strata="none", anticipation=1), headline(early)),
+        (
+            pick(curve, estimator=MAIN, comparison="never_treated", base_period="last_before", **own),
+            headline(design, "never_treated"),
+        ),
+        (
+            pick(
+                curve,
+                estimator=MAIN,
+                comparison="not_yet_treated",
+                base_period="last_before",
+                strata="remote",
+                anticipation=0,
+            ),
+            headline(design, None, ("remote",)),
+        ),
+        (
+            pick(
+                curve,
+                estimator=MAIN,
+                comparison="not_yet_treated",
+                base_period="last_before",
+                strata="none",
+                anticipation=1,
+            ),
+            headline(early),
+        ),
         (pick(curve, estimator="imputation", **own), estimate_imputation(design, NAME, ("headline",)).table),
-        (pick(curve, estimator="sun_abraham", strata="none", anticipation=1), estimate_sun_abraham(early, NAME, ("headline",)).table),
-        (pick(curve, estimator="twfe"), estimate_twfe(design, design.outcomes[NAME], level_cells(design, design.outcomes[NAME])).table),
-    ]  # fmt: skip
+        (
+            pick(curve, estimator="sun_abraham", strata="none", anticipation=1),
+            estimate_sun_abraham(early, NAME, ("headline",)).table,
+        ),
+        (
+            pick(curve, estimator="twfe"),
+            estimate_twfe(design, design.outcomes[NAME], level_cells(design, design.outcomes[NAME])).table,
+        ),
+    ]
     for row, expected in found:
         assert row.estimate == pytest.approx(expected["estimate"].iloc[0], abs=1e-12), row
         assert row.std_error == pytest.approx(expected["std_error"].iloc[0], abs=1e-12), row
@@ -85,18 +138,34 @@ def test_leaving_a_cohort_out_is_a_panel_without_it(curve, design, study):
         assert row.estimate == pytest.approx(expected["estimate"].iloc[0], abs=1e-12)
 
 
-def test_an_earlier_base_counts_the_change_from_the_wave_before_the_last(fit, design, curve):
-    # balanced by hand: cohort 3, changes from 1 instead of 2
-    row = pick(curve, estimator=MAIN, comparison="never_treated", base_period="one_earlier", strata="none", anticipation=0)
+def test_an_earlier_base_counts_the_change_from_the_wave_before_the_last(design, curve):
+    row = pick(
+        curve, estimator=MAIN, comparison="never_treated", base_period="one_earlier", strata="none", anticipation=0
+    )
     outcome = design.outcomes[NAME]
     waves = design.times
     contrasts = [c for c in contrasts_of(design, outcome, "varying", "never_treated") if 0 <= c.event_time <= 3]
     contrasts = tuple(replace(c, base=waves[waves.index(c.base) - 1]) for c in contrasts if c.base > waves[0])
-    from relocation_analysis.estimation.cells import build_cells
-
     cells = build_cells(design.panel, outcome, tuple(sorted({(c.time, c.base) for c in contrasts})), "village")
     expected = effects_of(design, outcome, cells, contrasts, MAIN, ("headline",)).table
     assert row.estimate == pytest.approx(expected["estimate"].iloc[0], abs=1e-12)
+
+
+def test_without_the_only_cohort_there_is_no_specification():
+    panel = pd.DataFrame({"person": np.repeat(np.arange(12), 4), "time": np.tile([1, 2, 3, 4], 12)})
+    panel = panel.assign(
+        village=panel["person"], y=np.sin(np.arange(48)), cohort=np.where(panel["person"] < 6, 3.0, np.nan)
+    )
+    about = {"domain": "employment", "unit": "", "label_en": "y"}
+    own = Study(name="s", title="", data={"path": "x.csv"}, outcome={"y": about}, outcomes=["y"], design={"draws": 99})
+    curve = specification_curve(build_design(check_panel(panel, own), own), "y")
+    assert curve["without_cohort"].isna().all() and set(curve["estimator"]) == {
+        MAIN,
+        "imputation",
+        "sun_abraham",
+        "twfe",
+    }
+    assert set(curve["strata"]) == {"none", ""}
 
 
 def test_the_check_fails_where_a_choice_turns_the_sign(curve):
@@ -112,6 +181,6 @@ def test_the_check_fails_where_a_choice_turns_the_sign(curve):
 
 
 def test_an_outcome_that_never_varies_has_no_interval(design):
-    curve = specification_curve(design, "insured")
+    curve = specification_curve(design, "insured", strata=())
     assert (curve["estimate"].abs() < 1e-12).all() and curve["conf_low"].isna().all()
     assert isinstance(curve, pd.DataFrame) and np.isnan(curve["std_error"]).all()

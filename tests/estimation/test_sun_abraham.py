@@ -1,7 +1,8 @@
 """The interaction-weighted estimator: by hand, against pyfixest, against the main estimator on a balanced panel.
 
-Tolerances: rollout.csv has 12 digits, 1e-10. pyfixest's errors carry G / (G - 1) x (N - 1) / (N - k), k the dummies and the
-time effects; ours carry no factor. Its event times take the shares of cohorts as given, ours as estimates; the fixed part is compared.
+Tolerances: rollout.csv has 12 digits, 1e-10. pyfixest's errors carry G / (G - 1) x (N - 1) / (N - k), k the dummies
+and the time effects; ours carry no factor. Its event times take the shares of cohorts as given, ours as estimates;
+the fixed part is compared.
 """
 
 import numpy as np
@@ -9,11 +10,18 @@ import pandas as pd
 import pytest
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.estimation.aggregate import aggregate_effects, list_aggregations
+from relocation_analysis.estimation.aggregate import (
+    aggregate_effects,
+    list_aggregations,
+)
 from relocation_analysis.estimation.cells import NEVER, build_cells
 from relocation_analysis.estimation.cohort_time import Contrast
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
-from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham, interact_cohort_time, interaction_contrasts
+from relocation_analysis.estimation.sun_abraham import (
+    estimate_sun_abraham,
+    interact_cohort_time,
+    interaction_contrasts,
+)
 
 Y = Outcome(name="y", domain="other", sampling="repeated", unit="", label_en="y")
 
@@ -26,8 +34,16 @@ def interact(panel, cluster="village", strata=(), jackknife=False):
 
 def long(values, cohort, times):
     values = np.asarray(values, dtype=float)
-    panel = pd.DataFrame({"person": np.repeat(np.arange(len(values)), len(times)), "time": np.tile(times, len(values)), "y": values.ravel()})
-    return panel.assign(village=panel["person"], cohort=np.repeat(np.asarray(cohort, dtype=float), len(times))).dropna(subset="y")
+    panel = pd.DataFrame(
+        {
+            "person": np.repeat(np.arange(len(values)), len(times)),
+            "time": np.tile(times, len(values)),
+            "y": values.ravel(),
+        }
+    )
+    return panel.assign(village=panel["person"], cohort=np.repeat(np.asarray(cohort, dtype=float), len(times))).dropna(
+        subset="y"
+    )
 
 
 def by_cell(fit):
@@ -45,14 +61,17 @@ def test_where_everybody_moves_the_last_cohort_is_the_comparison_until_it_moves(
     assert found == pytest.approx({(2, 2): 1, (2, 3): 3, (3, 1): 1, (3, 3): 4}, abs=1e-12)
 
 
-@pytest.mark.parametrize("cohorts, times, anticipation, expected", [
-    ((3.0, NEVER), (1, 2, 3), 0, {(3, 1, 2), (3, 3, 2)}),
-    ((3.0, NEVER), (1, 2, 3), 1, {(3, 2, 1), (3, 3, 1)}),
-    ((1.0, NEVER), (1, 2, 3), 0, set()),
-    ((2.0, 3.0), (1, 2, 3), 1, set()),
-    ((3.0,), (1, 2, 3), 0, set()),
-    ((), (1, 2), 0, set()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cohorts, times, anticipation, expected",
+    [
+        ((3.0, NEVER), (1, 2, 3), 0, {(3, 1, 2), (3, 3, 2)}),
+        ((3.0, NEVER), (1, 2, 3), 1, {(3, 2, 1), (3, 3, 1)}),
+        ((1.0, NEVER), (1, 2, 3), 0, set()),
+        ((2.0, 3.0), (1, 2, 3), 1, set()),
+        ((3.0,), (1, 2, 3), 0, set()),
+        ((), (1, 2), 0, set()),
+    ],
+)
 def test_the_dummies_of(cohorts, times, anticipation, expected):
     assert {(c.cohort, c.time, c.base) for c in interaction_contrasts(cohorts, times, anticipation)} == expected
 
@@ -71,7 +90,9 @@ def test_equals_the_saturated_regression_of_pyfixest(staggered, oracles, cluster
         members = [j for j, a in enumerate(wanted) if a.name == name]
         assert len(rows) == len(members) > 0
         for j in members:
-            shares = found.size.sum(0)[np.searchsorted(found.cohorts, [found.contrasts[m].cohort for m in wanted[j].sets[0][0]])]
+            shares = found.size.sum(0)[
+                np.searchsorted(found.cohorts, [found.contrasts[m].cohort for m in wanted[j].sets[0][0]])
+            ]
             fixed = found.influence[:, wanted[j].sets[0][0]] @ (shares / shares.sum())
             row = rows.loc[tuple(getattr(wanted[j], key) for key in keys) if len(keys) > 1 else wanted[j].event_time]
             assert averaged.estimate[j] == pytest.approx(row["estimate"], abs=1e-10)

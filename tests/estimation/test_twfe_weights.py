@@ -5,13 +5,19 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from diff_diff import twowayfeweights
+from diff_diff import BaconDecomposition, twowayfeweights
 
 from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.benchmarks import estimate_twfe
-from relocation_analysis.estimation.cells import build_cells
+from relocation_analysis.estimation.cells import NEVER, build_cells
 from relocation_analysis.estimation.estimate import level_cells
-from relocation_analysis.estimation.twfe_weights import WEIGHT_COLUMNS, check_twfe_weights, twfe_weights
+from relocation_analysis.estimation.twfe_weights import (
+    WEIGHT_COLUMNS,
+    check_twfe_weights,
+    compare_pairs,
+    twfe_weights,
+)
 
 Y = Outcome(name="y", domain="other", sampling="repeated", unit="", label_en="y")
 
@@ -41,8 +47,10 @@ def test_weights_times_imputed_effects_sum_to_the_coefficient(data, request):
     panel = request.getfixturevalue(data)
     found = weights(panel)
     moved = (panel["time"] >= panel["cohort"]).astype(float)
-    y, d = (v - v.groupby(panel["person"]).transform("mean") - v.groupby(panel["time"]).transform("mean") + v.mean()
-            for v in (panel["y"], moved))  # fmt: skip
+    y, d = (
+        v - v.groupby(panel["person"]).transform("mean") - v.groupby(panel["time"]).transform("mean") + v.mean()
+        for v in (panel["y"], moved)
+    )
     assert tuple(found.columns) == WEIGHT_COLUMNS and found["weight"].sum() == pytest.approx(1, abs=1e-12)
     assert found["contribution"].sum() == pytest.approx((d * y).sum() / (d * d).sum(), abs=1e-10)
     np.testing.assert_allclose(found["weight"] * found["effect"], found["contribution"], atol=1e-10)
@@ -62,11 +70,37 @@ def test_weights_equal_those_of_diff_diff(data, request):
     moved = (panel["time"] >= panel["cohort"]).astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        oracle = twowayfeweights(panel.assign(moved=moved), outcome="y", group="person", time="time", treatment="moved").weights
+        oracle = twowayfeweights(
+            panel.assign(moved=moved), outcome="y", group="person", time="time", treatment="moved"
+        ).weights
     cohort = panel.drop_duplicates("person").set_index("person")["cohort"]
     oracle = oracle.assign(cohort=cohort.reindex(oracle["person"]).to_numpy()).query("time >= cohort")
     expected = oracle.groupby(["cohort", "time"])["weight"].sum()
     np.testing.assert_allclose(weights(panel)["weight"], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("data", ["staggered", "mpdta"])
+def test_the_pairs_sum_to_the_coefficient_and_equal_those_of_diff_diff(data, request):
+    panel = request.getfixturevalue(data)
+    found = compare_pairs(build_cells(panel, Y, (), "village"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        oracle = BaconDecomposition().fit(
+            panel.assign(first=panel["cohort"].fillna(0.0)), "y", "person", "time", "first"
+        )
+    expected = {
+        (c.treated_group, float(c.control_group) if np.isreal(c.control_group) else NEVER): (c.weight, c.estimate)
+        for c in oracle.comparisons
+    }
+    assert found["weight"] @ found["estimate"] == pytest.approx(oracle.twfe_estimate, abs=1e-10)
+    assert len(found) == len(expected)
+    for row in found.itertuples():
+        assert (row.weight, row.estimate) == pytest.approx(expected[row.treated, row.comparison], abs=1e-10)
+
+
+def test_pairs_need_a_balanced_panel(staggered):
+    with pytest.raises(InputError, match="The panel must be balanced"):
+        compare_pairs(build_cells(staggered.iloc[1:], Y, (), "village"))
 
 
 def test_a_single_cohort_has_equal_weights():

@@ -1,16 +1,17 @@
-"""Write comparison_400.csv.gz, comparison.csv and lalonde.csv: movers and non-movers, by packages that are not in the lock.
+"""Write comparison_400.csv.gz, comparison.csv and lalonde.csv: movers and non-movers, by packages that are
+not in the lock.
 
     python -m venv oracle
     oracle/bin/pip install drdid==1.1.7 causalinference==0.1.3.post1 statsmodels==0.15.0 causaldata==0.1.5
     oracle/bin/python tests/oracles/make_comparison.py
 
-drdid gives inverse weighting and doubly robust with influence values (levels are changes from a baseline of zero),
-statsmodels inverse weighting and regression adjustment without errors (`return_results=False`: its GMM drifts),
-causalinference the matching estimate on the logit score, ties averaged. Its errors are not those of Abadie & Imbens.
-lalonde.csv is the male participants of the NSW experiment with comparison units of the CPS, as shipped by causaldata; the
-experiment itself gives 1794.34. The row with the source "Stata" was printed by StataSE 18, `teffects psmatch (bweight)
-(mbsmoke mmarried mage fage medu prenatal1), atet`, in a tutorial by C. Mendez (2026-04-29); its data `cattaneo2` come with
-statsmodels.
+drdid gives inverse weighting and doubly robust with influence values (levels are changes from a baseline of
+zero), statsmodels inverse weighting and regression adjustment without errors (`return_results=False`: its GMM
+drifts), causalinference the matching estimate on the logit score, ties averaged. Its errors are not those of
+Abadie & Imbens. lalonde.csv is the male participants of the NSW experiment with comparison units of the CPS,
+as shipped by causaldata; the experiment itself gives 1794.34. The row with the source "Stata" was printed by
+StataSE 18, `teffects psmatch (bweight) (mbsmoke mmarried mage fage medu prenatal1), atet`, in a tutorial by
+C. Mendez (2026-04-29); its data `cattaneo2` come with statsmodels.
 """
 
 from datetime import date
@@ -43,8 +44,18 @@ def draw() -> pd.DataFrame:
     y0 = x1 + 0.3 * x2 + village + rng.normal(size=n)
     y1 = y0 / 2 + x1 + (z == "west") + village + treated + rng.normal(size=n)
     weight = 1.0 + np.arange(n) % 3
-    return pd.DataFrame({"y1": y1, "y0": y0, "treated": treated, "x1": x1, "x2": x2, "z": z, "cluster": cluster,
-                         "weight": weight})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "y1": y1,
+            "y0": y0,
+            "treated": treated,
+            "x1": x1,
+            "x2": x2,
+            "z": z,
+            "cluster": cluster,
+            "weight": weight,
+        }
+    )
 
 
 def design(table: pd.DataFrame, names) -> np.ndarray:
@@ -70,9 +81,13 @@ def estimates(table: pd.DataFrame, names, weighted: bool):
             yield f"{name}_{form}", "drdid", estimate, error(influence, alone), error(influence, cluster)
         if weighted:
             continue
-        model = TreatmentEffect(sm.OLS(y1 - y0, x), treated, results_select=sm.Logit(treated, x).fit(disp=0, maxiter=200))
+        model = TreatmentEffect(
+            sm.OLS(y1 - y0, x), treated, results_select=sm.Logit(treated, x).fit(disp=0, maxiter=200)
+        )
         yield f"ipw_{form}", "statsmodels", model.ipw(return_results=False, effect_group=1)[0], np.nan, np.nan
-        logit = x @ np.asarray(sm.Logit(treated, x).fit(disp=0, maxiter=200, tol=1e-14, method="newton").params)
+        logit = x @ np.asarray(
+            sm.Logit(treated, x).fit(disp=0, maxiter=200, tol=1e-14, method="newton").params
+        )
         found = CausalModel(y1 - y0, treated.astype(int), logit[:, None].round(9))
         found.est_via_matching()
         yield f"matching_{form}", "causalinference", found.estimates["matching"]["att"], np.nan, np.nan
@@ -83,15 +98,26 @@ def write(name: str, rows: list[tuple], packages: tuple[str, ...]) -> None:
     with open(HERE / name, "w", encoding="utf-8", newline="\n") as file:
         versions = ", ".join(f"{package} {version(package)}" for package in packages)
         file.write(f"# {versions}, made {date.today()} by make_comparison.py\n")
-        pd.DataFrame(rows, columns=columns).to_csv(file, index=False, float_format="%.12g", lineterminator="\n")
+        pd.DataFrame(rows, columns=columns).to_csv(
+            file, index=False, float_format="%.12g", lineterminator="\n"
+        )
 
 
 def main() -> None:
-    draw().to_csv(HERE / "comparison_400.csv.gz", index=False, float_format="%.12g",
-                  compression={"method": "gzip", "mtime": 0}, lineterminator="\n")  # fmt: skip
+    draw().to_csv(
+        HERE / "comparison_400.csv.gz",
+        index=False,
+        float_format="%.12g",
+        compression={"method": "gzip", "mtime": 0},
+        lineterminator="\n",
+    )
     drawn = pd.read_csv(HERE / "comparison_400.csv.gz")
-    rows = [("comparison_400", w, *row) for w in (False, True) for row in estimates(drawn, ("x1", "x2", "z"), w)]
-    rows.append(("mmarried mage fage medu prenatal1", False, "matching_levels", "Stata", -224.5927, 30.55147, np.nan))
+    rows = [
+        ("comparison_400", w, *row) for w in (False, True) for row in estimates(drawn, ("x1", "x2", "z"), w)
+    ]
+    rows.append(
+        ("mmarried mage fage medu prenatal1", False, "matching_levels", "Stata", -224.5927, 30.55147, np.nan)
+    )
     write("comparison.csv", rows, ("drdid", "causalinference", "statsmodels"))
     experiment = nsw_mixtape.load_pandas().data
     movers = experiment[experiment["treat"] == 1]

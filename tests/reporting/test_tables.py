@@ -41,6 +41,7 @@ def test_headlines_print_estimate_interval_and_power_in_the_unit_of_the_outcome(
         "Outcome": "Off-farm wage work",
         "Unit": "pp",
         "Effect": "6.0",
+        "SE": "1.5",
         "95% interval": "3.1 to 8.9",
         "p": ".018",
         "Holm p": ".055",

@@ -1,0 +1,95 @@
+"""Designs with one row per unit, `offer` and `comparison`: their effects and their checks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.data.panel import exclusion_column
+from relocation_analysis.estimation.checks import Check
+from relocation_analysis.estimation.comparison import Comparison, estimate_comparison
+from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.effects import Effects, join_effects
+from relocation_analysis.estimation.offer import estimate_offer, estimate_take_up
+from relocation_analysis.estimation.offer_checks import check_balance, check_offer
+from relocation_analysis.estimation.offer_design import Offer
+from relocation_analysis.randomness import generator
+
+
+def roster_of(design: Design, name: str) -> pd.DataFrame:
+    """The rows for which an outcome is defined, observed or not."""
+    keep = np.ones(len(design.panel), dtype=bool)
+    for number, rule in enumerate(design.study.exclude):
+        if rule.outcomes is None or name in rule.outcomes:
+            keep &= ~design.panel[exclusion_column(number)].to_numpy()
+    return design.panel[keep]
+
+
+def offer_of(design: Design) -> Offer:
+    """How the offer of a study was made."""
+    settings = design.study.design
+    return Offer(settings.cluster, settings.strata, settings.covariates, settings.assigned, settings.drawn_within,
+                 settings.base_arm, settings.few_clusters)  # fmt: skip
+
+
+def estimate_roster(design: Design) -> Effects:
+    """Effects on every outcome of a design with one row per unit: for everyone, then the headline by subgroup."""
+    parts = []
+    for name, outcome in design.outcomes.items():
+        frame = roster_of(design, name)
+        parts.append(_estimate(design, frame, outcome, "all"))
+        for trait in design.subgroups:
+            for value in sorted(frame[trait].dropna().unique()):
+                found = _estimate(design, frame[frame[trait] == value], outcome, f"{trait}={value}")
+                parts.append(found.select(aggregation="headline"))
+    if design.kind == "offer" and "relocated" in design.panel:
+        parts.append(estimate_take_up(design.panel, offer_of(design)))
+    return join_effects([part for part in parts if len(part.table)])
+
+
+def _estimate(design: Design, frame: pd.DataFrame, outcome: Outcome, subgroup: str) -> Effects:
+    if design.kind == "offer":
+        return estimate_offer(frame, outcome, offer_of(design), subgroup)
+    effects = compare(design, frame, outcome, subgroup).effects
+    if "aipw_differences" not in set(effects.table["estimator"]):
+        return effects
+    aside = effects.table["estimator"] == "aipw_levels"
+    return replace(effects, table=effects.table.assign(aggregation=effects.table["aggregation"].mask(aside, "")))
+
+
+def compare(design: Design, frame: pd.DataFrame, outcome: Outcome, subgroup: str = "all") -> Comparison:
+    """The design `comparison` on one outcome; differences where the file has its baseline as `<outcome>_before`."""
+    settings, before = design.study.design, f"{outcome.name}_before"
+    columns = {"y1": outcome.name, "treated": "relocated", "cluster": settings.cluster}
+    columns |= {"y0": before} if before in frame else {}
+    rows = frame[frame[list(columns.values())].notna().all(axis=1)]
+    table = rows[list(dict.fromkeys(settings.covariates))].assign(**{new: rows[old] for new, old in columns.items()})
+    if "weight" in rows:
+        table["weight"] = rows["weight"]
+    return estimate_comparison(table, settings.covariates, outcome.name, outcome.domain, settings.caliper,
+                               settings.few_clusters, subgroup)  # fmt: skip
+
+
+def estimate_roster_alternatives(design: Design, name: str) -> Effects:
+    """The other estimators of one outcome, for the table by estimator: matching; an offer has none."""
+    frame, outcome = roster_of(design, name), design.outcomes[name]
+    if design.kind == "comparison":
+        return compare(design, frame, outcome).matching
+    return estimate_offer(frame, outcome, offer_of(design)).select(estimator=())
+
+
+def run_roster_checks(design: Design) -> list[Check]:
+    """Every check of a design with one row per unit."""
+    if design.kind == "comparison":
+        return [check for name, outcome in design.outcomes.items()
+                for check in compare(design, roster_of(design, name), outcome).checks]  # fmt: skip
+    offer, checks = offer_of(design), []
+    if design.study.design.balance:
+        checks.append(check_balance(design.panel, design.study.design.balance, offer))
+    for name in design.outcomes:
+        def stream(purpose: str, name: str = name) -> np.random.Generator:
+            return generator(design.study.seed, design.study.province or "all", name, purpose)
+
+        checks += check_offer(roster_of(design, name), name, offer, design.study.design.draws, stream)
+    return checks
