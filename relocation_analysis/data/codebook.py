@@ -17,6 +17,8 @@ class Outcome(BaseModel):
     `level` names the id column whose units the outcome belongs to: a household outcome is counted once a household.
     `sampling` is `panel` where the universe is fixed at baseline and `repeated` where it moves with age or illness.
     `age_step` is the width in years of the age cells to which a repeated outcome is standardised.
+    `conditional` outcomes exist only for some, such as the wage of those who work: the effect then mixes a change of the
+    outcome with a change of who has it, and robustness gives bounds.
     `benchmark_effect` is the smallest effect worth finding, in the outcome's unit; power is judged against it.
     """
 
@@ -34,6 +36,7 @@ class Outcome(BaseModel):
     unit: str
     minimum: float = -math.inf
     maximum: float = math.inf
+    conditional: bool = False
     good_direction: int = Field(default=0, ge=-1, le=1)
     benchmark_effect: float | None = Field(default=None, gt=0)
     label_en: str

@@ -32,7 +32,8 @@ def read_panel(study: Study) -> pd.DataFrame:
                              f"{canonical} = {column!r} is not among the {len(frame.columns)} columns",
                              f"write {close!r}" if close else f"name one of {', '.join(map(str, frame.columns[:12]))}")  # fmt: skip
     mapped = {canonical: frame[column] for canonical, column in study.columns.items()}
-    frame = frame.drop(columns=set(study.columns.values()) - set(mapped)).assign(**mapped)
+    kept = {name: frame[name] for name in frame if name not in study.columns.values() and name not in mapped}
+    frame = pd.DataFrame(kept | mapped)
     for column, code in study.missing.items():
         if column not in frame.columns:
             raise unknown_name("A column of [missing]", column, frame.columns)

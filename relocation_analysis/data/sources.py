@@ -138,7 +138,7 @@ def _read_stata(path: Path, _: str | None) -> "pd.DataFrame":
 
     table = pd.read_stata(path, convert_categoricals=False)
     text = table.select_dtypes(["str", "object"]).columns
-    return table.assign(**{name: table[name].replace("", None) for name in text}).copy()  # one block: it comes in many
+    return pd.DataFrame({name: table[name].replace("", None) if name in text else table[name] for name in table})
 
 
 def _read_r(path: Path, object: str | None) -> "pd.DataFrame":

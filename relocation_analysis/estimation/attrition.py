@@ -7,7 +7,7 @@ import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
-from relocation_analysis.estimation.bounds import _imbens_manski
+from relocation_analysis.estimation.bounds import imbens_manski
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.clustered import identified, partial_out
 from relocation_analysis.estimation.cohort_time import NEVER, Contrast
@@ -277,7 +277,7 @@ def trim_contrasts(
     values = share @ table[["estimate", "low", "high"]].to_numpy()
     psi = np.einsum("j,jkb->kb", share, np.array(influence))
     errors = np.sqrt((psi**2).sum(0))
-    reach = _imbens_manski(values[2] - values[1], errors[1:])
+    reach = imbens_manski(values[2] - values[1], errors[1:])
     return SelectionBounds(table, values, errors, psi, values[1] - reach * errors[1], values[2] + reach * errors[2])
 
 

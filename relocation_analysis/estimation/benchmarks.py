@@ -11,6 +11,8 @@ from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
+from relocation_analysis.estimation.imputation import estimate_imputation
+from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
 from relocation_analysis.estimation.roster import estimate_roster_alternatives
 from relocation_analysis.estimation.inference import pointwise_interval
 
@@ -35,6 +37,8 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
                   contrasts_of(design, outcome, "varying", None, settings.anticipation + 1), BASE_EARLIER),
         _headline(design, outcome, levels, _own_change(design, levels), "before_after", adjusted=False),
         _headline(design, outcome, levels, _last_wave(design, levels), "cross_section", "overall_simple", adjusted=False),
+        estimate_imputation(design, name, ("headline",), levels),
+        estimate_sun_abraham(design, name, ("headline",), levels),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
     return join_effects([part for part in parts if part is not None])

@@ -64,7 +64,7 @@ def lee_bounds(outcome, offered, controls, cluster, stratum, weight, draws: int,
         [_bounds(outcome, rank, design, weight * count)[:2] for count in _resample(cluster, stratum, draws, generator)]
     )
     errors = np.nanstd(found, axis=0, ddof=1) if draws > 1 else np.full(2, np.nan)
-    width = _imbens_manski(high - low, errors)
+    width = imbens_manski(high - low, errors)
     on_side = (design[:, 0] == (side == "offered")) & np.isfinite(outcome)
     return Bounds(low, high, *errors.tolist(), low - width * errors[0], high + width * errors[1], response, other, side, share,
                   share * float(on_side.sum()))  # fmt: skip
@@ -129,7 +129,7 @@ def _resample(cluster, stratum, draws: int, generator: np.random.Generator):
         yield np.bincount(chosen, minlength=len(members))[unit]
 
 
-def _imbens_manski(width: float, errors: np.ndarray) -> float:
+def imbens_manski(width: float, errors: np.ndarray) -> float:
     """How many errors beyond each bound the interval reaches (Imbens & Manski 2004, eq. 7)."""
     largest = errors.max()
     if not (np.isfinite(width) and largest > 0):

@@ -132,6 +132,12 @@ def primary_outcomes(panel: pd.DataFrame, study: Study) -> tuple[str, ...]:
     return names or tuple(found)[:1]
 
 
+def checked_outcomes(panel: pd.DataFrame, study: Study) -> tuple[str, ...]:
+    """Names of the outcomes that robustness checks: the primaries and those that exist only for some."""
+    found = present_outcomes(panel, study)
+    return (*primary_outcomes(panel, study), *(name for name, outcome in found.items() if outcome.conditional))
+
+
 def primary_outcome(design: Design) -> str:
     """The first primary outcome of a design, else its first outcome: the one that a chapter shows in full."""
     return next((name for name, outcome in design.outcomes.items() if outcome.role == "primary"), next(iter(design.outcomes)))

@@ -15,6 +15,7 @@ from relocation_analysis.estimation.aggregate import (
 from relocation_analysis.estimation.cells import Cells, build_cells
 from relocation_analysis.estimation.cohort_time import (
     NEVER,
+    CohortTime,
     Contrast,
     estimate_cohort_time,
     list_contrasts,
@@ -133,7 +134,21 @@ def effects_of(
     else:
         settings = design.study.design
         fit = estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+    return effects_of_fit(design, outcome, fit, estimator, aggregations, subgroup)
+
+
+def effects_of_fit(
+    design: Design,
+    outcome: Outcome,
+    fit: CohortTime,
+    estimator: str,
+    aggregations: tuple[str, ...],
+    subgroup: str = "all",
+) -> Effects:
+    """Cohort-time effects aggregated, with the errors, intervals and bands of the house."""
     wanted = list_aggregations(fit, aggregations)
+    if fit.jackknife is None:
+        fit = replace(fit, jackknife=np.full(fit.influence.shape, np.nan))
     aggregated = aggregate_effects(fit, wanted)
     errors = cluster_errors(aggregated, design.study.design.few_clusters)
     table = _tidy(wanted, aggregated, errors)
@@ -225,11 +240,13 @@ def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effect
 
 
 def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
-    """Holm-adjusted p-values of the headlines of a family of outcomes; other rows keep none."""
+    """Holm-adjusted p-values of the headlines of a family of outcomes, and apart from them of all their subgroups; other rows
+    keep none."""
     table = effects.table.copy()
-    rows = (table["aggregation"] == "headline") & (table["subgroup"] == "all") & table["estimator"].isin(MAIN_ESTIMATORS)
-    rows &= table["outcome"].isin(names)
-    table.loc[rows, "p_adjusted"] = adjust_holm(table.loc[rows, "p_value"].to_numpy())
+    rows = (table["aggregation"] == "headline") & table["estimator"].isin(MAIN_ESTIMATORS) & table["outcome"].isin(names)
+    everyone = table["subgroup"] == "all"
+    for family in (rows & everyone, rows & ~everyone):
+        table.loc[family, "p_adjusted"] = adjust_holm(table.loc[family, "p_value"].to_numpy())
     return replace(effects, table=table)
 
 

@@ -14,23 +14,12 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.estimation.aggregate import (
-    aggregate_effects,
-    list_aggregations,
-)
 from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
-from relocation_analysis.estimation.estimate import (
-    _tidy,
-    _with_bands,
-    contrasts_of,
-    level_cells,
-    multipliers_of,
-)
-from relocation_analysis.estimation.inference import MANY_CLUSTERS, cluster_errors
+from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.estimation.estimate import contrasts_of, effects_of_fit, level_cells
+from relocation_analysis.estimation.inference import MANY_CLUSTERS
 
 IMPUTATION = "imputation"
 AGGREGATIONS = ("headline", "event_time", "overall_simple")
@@ -231,37 +220,10 @@ def estimate_imputation(
     fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata)
     if settings.few_clusters == "jackknife" and needs_jackknife(fit):
         fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, jackknife=True)
-    return tabulate_fit(design, outcome, fit, IMPUTATION, aggregations)
+    return effects_of_fit(design, outcome, fit, IMPUTATION, aggregations)
 
 
 def needs_jackknife(fit: CohortTime) -> bool:
     """Whether an effect has so few clusters on one side that its error is the jackknife's. An aggregate has no fewer."""
     known = np.isfinite(fit.att)
     return bool((np.minimum(fit.treated.sum(0), fit.comparison.sum(0))[known] < MANY_CLUSTERS).any())
-
-
-def tabulate_fit(
-    design: Design,
-    outcome: Outcome,
-    fit: CohortTime,
-    estimator: str,
-    aggregations: tuple[str, ...],
-    subgroup: str = "all",
-) -> Effects:
-    """Aggregate cohort-time effects and give them the errors, intervals and bands of the house."""
-    wanted = list_aggregations(fit, aggregations)
-    if fit.jackknife is None:
-        fit = CohortTime(**{**fit.__dict__, "jackknife": np.full(fit.influence.shape, np.nan)})
-    aggregated = aggregate_effects(fit, wanted)
-    errors = cluster_errors(aggregated, design.study.design.few_clusters)
-    table = _with_bands(_tidy(wanted, aggregated, errors), errors, multipliers_of(design, outcome, fit.clusters))
-    table = table.assign(
-        outcome=outcome.name,
-        domain=outcome.domain,
-        subgroup=subgroup,
-        estimator=estimator,
-        estimand="att",
-        arm="",
-        p_adjusted=np.nan,
-    )
-    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters)

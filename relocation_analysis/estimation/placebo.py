@@ -38,7 +38,7 @@ from relocation_analysis.estimation.inference import (
     MANY_CLUSTERS,
     adjust_holm,
 )
-from relocation_analysis.estimation.sample import _estimate_extra
+from relocation_analysis.estimation.sample import estimate_extra
 
 PLACEBO_YEARS = (1, 2, 3)
 PERCENTILES = (5, 50, 95)
@@ -102,7 +102,7 @@ def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check
     unit = design.study.design.unit
     frame = design.panel[list(dict.fromkeys([unit, design.cluster, "cohort", "weight", "time"]))]
     for trait, values in _traits(design).items():
-        found = _estimate_extra(
+        found = estimate_extra(
             design, frame.assign(trait=values).dropna(subset=["trait"]), "trait", unit, "repeated"
         ).table
         rows += [(trait, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]

@@ -9,11 +9,13 @@ from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.data.panel import exclusion_column
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.comparison import Comparison, estimate_comparison
+from relocation_analysis.estimation.confounding import check_confounding, regress
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects, join_effects
 from relocation_analysis.estimation.offer import estimate_offer, estimate_take_up
-from relocation_analysis.estimation.offer_checks import check_balance, check_offer
-from relocation_analysis.estimation.offer_design import Offer
+from relocation_analysis.estimation.offer_checks import check_balance, check_offer, is_estimable
+from relocation_analysis.estimation.offer_design import Offer, complete_cases, controls_of
+from relocation_analysis.estimation.wild import check_wild
 from relocation_analysis.randomness import generator
 
 
@@ -83,7 +85,7 @@ def run_roster_checks(design: Design) -> list[Check]:
     """Every check of a design with one row per unit."""
     if design.kind == "comparison":
         return [check for name, outcome in design.outcomes.items()
-                for check in compare(design, roster_of(design, name), outcome).checks]  # fmt: skip
+                for check in (*compare(design, roster_of(design, name), outcome).checks, _check_confounding(design, outcome))]  # fmt: skip
     offer, checks = offer_of(design), []
     if design.study.design.balance:
         checks.append(check_balance(design.panel, design.study.design.balance, offer))
@@ -91,5 +93,27 @@ def run_roster_checks(design: Design) -> list[Check]:
         def stream(purpose: str, name: str = name) -> np.random.Generator:
             return generator(design.study.seed, design.study.province or "all", name, purpose)
 
-        checks += check_offer(roster_of(design, name), name, offer, design.study.design.draws, stream)
+        frame = roster_of(design, name)
+        checks += check_offer(frame, name, offer, design.study.design.draws, stream)
+        rows = complete_cases(frame, offer, name)
+        if is_estimable(frame, name, offer) and "weight" not in frame:
+            x = np.column_stack([rows["offered"], controls_of(rows, offer)])
+            x = x if offer.strata else np.column_stack([x, np.ones(len(rows))])
+            checks.append(check_wild(name, rows[name].to_numpy(), x, rows[offer.cluster].to_numpy(), 0, stream("wild")))
     return checks
+
+
+def _check_confounding(design: Design, outcome: Outcome) -> Check:
+    """How strong a confounder would have to be, beside the study's covariates: on the change where the baseline is known."""
+    before = f"{outcome.name}_before"
+    covariates = list(dict.fromkeys(design.covariates))
+    rows = design.panel[design.panel[[outcome.name, "relocated", *covariates]].notna().all(axis=1)]
+    y = rows[outcome.name]
+    if before in rows:
+        rows = rows[rows[before].notna()]
+        y = rows[outcome.name] - rows[before]
+    columns = {name: rows[name].to_numpy(dtype=float) for name in covariates}
+    weight = np.sqrt(rows["weight"].to_numpy(dtype=float)) if "weight" in rows else np.ones(len(rows))
+    found = regress(y.to_numpy() * weight, rows["relocated"].to_numpy(dtype=float) * weight,
+                    {name: values * weight for name, values in columns.items()}, np.ones((len(rows), 1)) * weight[:, None])  # fmt: skip
+    return check_confounding(outcome.name, found)

@@ -95,7 +95,7 @@ def check_attrition(design: Design) -> Check:
     null = "Relocation does not change who is observed"
     if (grid["observed"] == 1).all():
         return Check("", "attrition", null, 0.0, None, True, table, "Every unit of the first wave is observed at every wave.")
-    effects = _estimate_extra(design, grid, "observed", settings.unit).table
+    effects = estimate_extra(design, grid, "observed", settings.unit).table
     if effects.empty:
         return Check("", "attrition", null, None, None, None, table, "The panel allows no comparison after the move.")
     estimate, p_value = effects["estimate"].iloc[0], effects["p_value"].iloc[0]
@@ -119,7 +119,7 @@ def check_composition(design: Design, name: str) -> Check:
     results = []
     for trait, values in found.items():
         frame = rows[list(dict.fromkeys([outcome.level, design.cluster, "cohort", "weight", "time"]))].assign(trait=values)
-        effects = _estimate_extra(design, frame, "trait", outcome.level, "repeated").table
+        effects = estimate_extra(design, frame, "trait", outcome.level, "repeated").table
         results += [(trait, row.estimate, row.std_error, row.p_value) for row in effects.itertuples()]
     table = pd.DataFrame(results, columns=["trait", "estimate", "std_error", "p_value"])
     if table.empty:
@@ -132,7 +132,7 @@ def check_composition(design: Design, name: str) -> Check:
                  "Each trait is an outcome of the main estimator; the p-value is the smallest, Holm-adjusted.")  # fmt: skip
 
 
-def _estimate_extra(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str = "panel") -> Effects:
+def estimate_extra(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str = "panel") -> Effects:
     """Headline effect on a column that is no outcome of the codebook, without strata or covariates."""
     outcome = Outcome(name=column, domain="other", level=level, sampling=sampling, unit="", label_en=column)
     extra = Design(frame, design.study.model_copy(update={"design": design.study.design.model_copy(update={"strata": (), "covariates": ()})}),

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES, aggregate_effects, list_aggregations
+from relocation_analysis.estimation.aggregate import (
+    HEADLINE_EXPOSURES,
+    aggregate_effects,
+    headline_members,
+    list_aggregations,
+)
 from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, NOT_YET
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.cohort_time import estimate_cohort_time
@@ -20,6 +25,7 @@ from relocation_analysis.estimation.estimate import (
     multipliers_of,
     outcome_cells,
 )
+from relocation_analysis.estimation.honest import check_honest
 from relocation_analysis.estimation.inference import LEVEL, joint_test
 from relocation_analysis.estimation.power import POWER
 
@@ -135,3 +141,24 @@ def known_truth(design: Design, truth: pd.DataFrame) -> pd.DataFrame:
         values = aggregate_effects(fit, wanted).estimate
         rows += [(name, "all", a.name, a.event_time, v) for a, v in zip(wanted, values, strict=True)]
     return pd.DataFrame(rows, columns=["outcome", "subgroup", "aggregation", "event_time", "truth"])
+
+
+def check_honest_headline(design: Design, effects: Effects, name: str, restriction: str) -> Check:
+    """Honest intervals (Rambachan & Roth 2023) of the headline, which is a weighted mean of the event-time effects 0 to 3.
+
+    Parameters
+    ----------
+    restriction : "relative_magnitudes" or "smoothness".
+    """
+    rows = effects.select(outcome=name, estimator=UNIVERSAL, aggregation="event_time", subgroup="all")
+    known = rows.table["std_error"].notna().to_numpy()
+    times = rows.table["event_time"].to_numpy()
+    reference = times[~known & (rows.table["estimate"] == 0).to_numpy() & (times < 0)]
+    fit = estimate_cohort_time(outcome_cells(design, design.outcomes[name]), contrasts_of(design, design.outcomes[name], "varying"),
+                               design.study.design.strata)  # fmt: skip
+    size = fit.size.sum(0)[np.searchsorted(fit.cohorts, [c.cohort for c in fit.contrasts])] * headline_members(fit)
+    covered = np.array([c.event_time for c in fit.contrasts])
+    weights = np.array([size[covered == t].sum() for t in times[known]])
+    influence = rows.influence[:, known]
+    return check_honest(name, rows.table["estimate"].to_numpy()[known], influence.T @ influence, times[known],
+                        weights / (weights.sum() or 1.0), restriction, float(reference.max(initial=-1.0)))  # fmt: skip

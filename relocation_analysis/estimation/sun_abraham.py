@@ -16,7 +16,7 @@ from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast, base_period
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.estimate import level_cells
+from relocation_analysis.estimation.estimate import effects_of_fit, level_cells
 from relocation_analysis.estimation.imputation import (
     AGGREGATIONS,
     CellGrid,
@@ -24,7 +24,6 @@ from relocation_analysis.estimation.imputation import (
     fit_two_way,
     needs_jackknife,
     spread_cells,
-    tabulate_fit,
 )
 
 SUN_ABRAHAM = "sun_abraham"
@@ -154,4 +153,4 @@ def estimate_sun_abraham(
     fit = interact_cohort_time(cells, contrasts, settings.strata)
     if settings.few_clusters == "jackknife" and needs_jackknife(fit):
         fit = interact_cohort_time(cells, contrasts, settings.strata, jackknife=True)
-    return tabulate_fit(design, outcome, fit, SUN_ABRAHAM, aggregations)
+    return effects_of_fit(design, outcome, fit, SUN_ABRAHAM, aggregations)

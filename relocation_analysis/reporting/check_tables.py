@@ -2,6 +2,8 @@
 
 import math
 
+import pandas as pd
+
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.effects import Effects
@@ -11,9 +13,13 @@ from relocation_analysis.reporting.selection import MAIN
 
 HEADS = {
     "single_cohorts": ("Effect without each cohort in turn", {"cohort": "Cohort left out", "estimate": "Effect", "std_error": "Error"}),
+    "honest_relative_magnitudes": ("Honest intervals: the difference in trends after the move steps by up to M times its largest step before",
+                                   {"M": "M", "low": "Low", "high": "High"}),
+    "honest_smoothness": ("Honest intervals: the slope of the difference in trends changes by up to M a period",
+                          {"M": "M", "low": "Low", "high": "High"}),  # this M is in the unit of the outcome
     "attrition": ("Share of the first wave's units that are observed", {"time": "Year", "moved": "Movers", "stayed": "Stayers"}),
 }  # fmt: skip
-IN_UNIT = ("estimate", "std_error")
+IN_UNIT = ("estimate", "std_error", "low", "high")
 SHARES = ("moved", "stayed")
 
 
@@ -28,16 +34,40 @@ def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Ou
         unit = codebook[check.outcome].unit if check.outcome else ""
         if check.outcome:
             body.append((f"{codebook[check.outcome].label} ({wording.label_unit(unit)})",))
-        body += [tuple(_cell(row[c], c, unit) for c in heads) for _, row in check.table.iterrows()]
+        in_unit = (*IN_UNIT, "M") if name == "honest_smoothness" else IN_UNIT
+        body += [tuple(_cell(row[c], unit, c in in_unit, c in SHARES) for c in heads) for _, row in check.table.iterrows()]
     first, *others = heads.values()
     return Table(f"tbl-check-{name}", (Column(first), *(Column(label, "right") for label in others)), tuple(body), caption,
                  found[0].note, "reporting.check_tables.tabulate_check_tables")  # fmt: skip
 
 
-def _cell(value: float, column: str, unit: str) -> str:
-    if column in IN_UNIT:
+def _cell(value: float, unit: str, in_unit: bool, share: bool) -> str:
+    if in_unit:
         return wording.format_number(value, unit)
-    return wording.format_share(value) if column in SHARES else wording.format_period(value)
+    return wording.format_share(value) if share else wording.format_period(value)
+
+
+def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome]) -> Table:
+    """The headline with its error clustered by origin village, destination site and county, side by side.
+
+    Parameters
+    ----------
+    errors : by outcome, from `errors_by_level`.
+    """
+    body: list[tuple[str, ...]] = []
+    for outcome, table in errors.items():
+        about = codebook[outcome]
+        body.append((f"{about.label} ({wording.label_unit(about.unit)})",))
+        for _, row in table.iterrows():
+            interval = wording.format_interval(row["conf_low"], row["conf_high"], about.unit)
+            body.append((wording.spell_out(row["level"]), wording.format_number(row["estimate"], about.unit),
+                         wording.format_number(row["std_error"], about.unit), interval, wording.format_p(row["p_value"]),
+                         f"{row['n_clusters_treated']} / {row['n_clusters_comparison']}"))  # fmt: skip
+    heads = ("Effect", "SE", "95% interval", "p", "Clusters")
+    return Table("tbl-errors", (Column("Clustered by"), *(Column(head, "right") for head in heads)), tuple(body),
+                 "The headline with errors at each level that could be defended",
+                 "Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.",
+                 "reporting.check_tables.tabulate_errors")  # fmt: skip
 
 
 def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Table:

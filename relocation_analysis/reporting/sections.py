@@ -5,8 +5,12 @@ from collections.abc import Callable
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.offer import take_up_by_arm
+from relocation_analysis.estimation.placebo import errors_by_level
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
+from relocation_analysis.estimation.specification_curve import specification_curve
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.check_tables import tabulate_errors
+from relocation_analysis.reporting.curve import plot_specifications
 from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table
 from relocation_analysis.reporting.forest import plot_balance, plot_forest
 from relocation_analysis.reporting.tables import effect_row
@@ -84,6 +88,33 @@ def head_subgroups(design: Design) -> Prose:
 def show_subgroups(design: Design, effects: Effects, outcome: str) -> Figure | Prose:
     """The headline of everyone and of each subgroup, where the study has any."""
     return plot_forest(effects, outcome, design.outcomes) if design.subgroups else Prose("")
+
+
+def show_errors(design: Design, names: tuple[str, ...]) -> Table:
+    """Errors by origin village, destination site and county, side by side."""
+    return tabulate_errors({name: errors_by_level(design, name) for name in names}, design.outcomes)
+
+
+def show_specifications(design: Design, outcome: str) -> Figure:
+    """The specification curve of one outcome."""
+    return plot_specifications(specification_curve(design, outcome), outcome, design.outcomes)
+
+
+def tabulate_versions(design: Design) -> Table | Prose:
+    """The kinds and sizes of the sites that movers went to: versions of the treatment, described and not ranked."""
+    if not {"site", "site_type", "site_size"} <= set(design.panel.columns):
+        return Prose("")
+    last = design.panel[(design.panel["time"] == design.times[-1]) & design.panel["site"].notna()]
+    body = []
+    for kind, group in last.groupby("site_type", observed=True):
+        size = group.drop_duplicates("site")["site_size"]
+        body.append((wording.label_subgroup(f"site_type={kind}"), wording.format_share(len(group) / len(last)),
+                     wording.format_count(group["site"].nunique()), wording.format_count(round(size.median()))))  # fmt: skip
+    heads = ("Movers", "Sites", "Median size, persons")
+    return Table("tbl-versions", (Column("Kind of site"), *(Column(head, "right") for head in heads)), tuple(body),
+                 "Where movers went: versions of the treatment",
+                 "Movers observed at the last wave. Who went to which kind of site was not drawn by lot, so effects by kind of site would compare "
+                 "people as much as sites: they are described here and not ranked.", "reporting.sections.tabulate_versions")  # fmt: skip
 
 
 def show_balance(design: Design) -> Figure:

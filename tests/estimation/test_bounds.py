@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from relocation_analysis.estimation.bounds import _imbens_manski, check_bounds, lee_bounds
+from relocation_analysis.estimation.bounds import imbens_manski, check_bounds, lee_bounds
 from relocation_analysis.randomness import generator
 
 NAN = np.nan
@@ -99,9 +99,9 @@ def test_clusters_are_drawn_whole():
 
 def test_the_interval_goes_from_two_sided_to_one_sided_as_the_bounds_part():
     errors = np.array([1.0, 1.0])
-    assert _imbens_manski(0.0, errors) == pytest.approx(1.959964, abs=1e-6)
-    assert _imbens_manski(100.0, errors) == pytest.approx(1.644854, abs=1e-6)
-    c = _imbens_manski(1.0, errors)
+    assert imbens_manski(0.0, errors) == pytest.approx(1.959964, abs=1e-6)
+    assert imbens_manski(100.0, errors) == pytest.approx(1.644854, abs=1e-6)
+    c = imbens_manski(1.0, errors)
     assert stats.norm.cdf(c + 1) - stats.norm.cdf(-c) == pytest.approx(0.95, abs=1e-9)
 
 
