@@ -20,7 +20,7 @@ _PUBLIC = {
     "estimation.cohort_time": ("estimate_cohort_time", "list_contrasts"),
     "estimation.aggregate": ("aggregate_effects", "list_aggregations"),
     "estimation.doubly_robust": ("doubly_robust_att",),
-    "estimation.effects": ("Effects", "join_effects", "select_main"),
+    "estimation.effects": ("Effects", "join_effects"),
     "estimation.estimate": ("adjust_headlines", "domain_family", "estimate", "primary_family"),
     "estimation.benchmarks": ("estimate_alternatives", "estimate_twfe"),
     "estimation.power": ("design_power",),

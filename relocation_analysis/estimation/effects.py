@@ -40,11 +40,6 @@ class Effects:
         return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters)
 
 
-def select_main(effects: Effects, outcome: str) -> Effects:
-    """The rows of the estimator that a report is about, for one outcome."""
-    return effects.select(outcome=outcome, estimator=MAIN_ESTIMATORS)
-
-
 def join_effects(parts: list[Effects]) -> Effects:
     """Stack effects; a cluster that a part does not have has influence zero there."""
     table = pd.concat([p.table for p in parts], ignore_index=True)

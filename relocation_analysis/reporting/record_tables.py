@@ -42,7 +42,7 @@ def tabulate_flow(flow: pd.DataFrame, codebook: dict[str, Outcome], name: str = 
         (Column("Step"), Column("Reason"), *(Column(label, "right") for label in counts)),
         tuple(body),
         "From the file to the estimates: who was counted",
-        "A row is a unit in a year. Outcomes with the same flow share one entry.",
+        "A row is a unit at one time. Outcomes with the same flow share one entry.",
         "reporting.record_tables.tabulate_flow",
     )
 

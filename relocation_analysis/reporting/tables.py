@@ -133,7 +133,9 @@ def tabulate_estimators(
     InputError : where the effects or the codebook lack the outcome, or the effects such rows.
     """
     about = find_outcome(codebook, outcome)
-    rows = select_rows(effects, outcome, subgroup="all", aggregation="headline")
+    rows = select_rows(effects, outcome, subgroup="all", aggregation=["headline", ""])
+    own = rows["estimator"].isin(MAIN) & (rows["aggregation"] == "headline")
+    rows = pd.concat([rows[own], rows[~own]])
     return Table(
         f"tbl-{name or f'estimators-{outcome}'}".lower(),
         (Column("Estimator"), *NUMBERS),
