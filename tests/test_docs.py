@@ -3,6 +3,7 @@
 import ast
 import csv
 import inspect
+import json
 import re
 import shlex
 import tomllib
@@ -11,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import numpy as np
+import pandas as pd
 import pytest
 
 import relocation_analysis as ra
@@ -26,8 +29,11 @@ PUBLIC = [(module, name) for module, names in ra._PUBLIC.items() for name in nam
 ESTIMATION = [name for module, name in PUBLIC if module.startswith("estimation.")]
 OUTPUTS = {"report.html", "report.pdf", "report.ipynb", "effects.csv", "checks.csv", "flow.csv", "run.json"}
 # Written by a command or by the reader, or fetched.
-NOT_COMMITTED = OUTPUTS | {"my_study.toml", "mpdta.rda", "x.csv"}
-FILE = re.compile(r"^\.?[\w./-]+\.(?:py|md|csv|bib|toml|ipynb|cff|yml|lock|html|pdf|json|rda)$")
+FETCHED = {"mpdta.rda", "bcm2014_r1.dta", "bcm2014_r2.dta", "bd_visa_lottery.rds"}
+NOT_COMMITTED = OUTPUTS | FETCHED | {"my_study.toml", "x.csv"}
+FILE = re.compile(r"^\.?[\w./-]+\.(?:py|md|csv|bib|toml|ipynb|cff|yml|lock|html|pdf|json|rda|rds|dta)$")
+SHOW = r"ra\.((?:tabulate|plot|describe|show)_\w+)"
+EXHIBIT = re.compile(rf'{SHOW}\(|ra\.only\(design, "[a-z ]+", {SHOW}[,)]')  # called, or handed over to be called
 FOLDER = re.compile(r"^(?:data|tests|notebooks|benchmarks|relocation_analysis)(?:/\w+)*/$")
 
 
@@ -105,10 +111,20 @@ def test_every_function_of_a_table_exists(paper):
     assert [name for name in sorted(names) if not callable(resolve(name))] == []
 
 
+def chapter_code() -> list[str]:
+    """Source of every code cell of the chapters."""
+    pages = [json.loads(path.read_text(encoding="utf-8")) for path in NOTEBOOKS.glob("*.ipynb")]
+    return ["".join(cell["source"]) for page in pages for cell in page["cells"] if cell["cell_type"] == "code"]
+
+
 def called_in_chapters() -> set[str]:
-    """Functions of the package that the chapters call to show something."""
-    pages = [path.read_text(encoding="utf-8") for path in NOTEBOOKS.glob("*.ipynb")]
-    return {name for page in pages for name in re.findall(r"ra\.((?:tabulate|plot|describe)_\w+)\(", page)}
+    """Functions with which a cell shows something: called, or handed to `ra.only` for some kinds of design."""
+    return {match[1] or match[2] for source in chapter_code() if (match := EXHIBIT.match(source))}
+
+
+def test_an_exhibit_is_all_that_its_cell_shows():
+    named = {name for source in chapter_code() for name in re.findall(SHOW, source)}
+    assert named == called_in_chapters() and len(named) > 25
 
 
 def test_the_list_of_exhibits_is_what_the_chapters_show():
@@ -167,13 +183,50 @@ def test_the_plain_commands_install_the_locked_uv():
     assert re.findall(r"uv==([\d.]+)", text("README.md")) == [locked]
 
 
+def readme_studies() -> list[str]:
+    return re.findall(r"^```toml\n(.*?)^```", text("README.md"), flags=re.MULTILINE | re.DOTALL)
+
+
 def test_the_study_files_that_the_readme_shows_are_ones_that_are_read(tmp_path):
-    first, second = re.findall(r"^```toml\n(.*?)^```", text("README.md"), flags=re.MULTILINE | re.DOTALL)
+    first, second, _, _ = readme_studies()
     file = tmp_path / "my_study.toml"
     file.write_text(first + second, encoding="utf-8")
     study = ra.read_study(file)
     assert (study.name, study.province, study.design.anticipation) == ("my_study", "guizhou", 1)
     assert study.codebook["owns_phone"].domain == "other" and study.missing == {"cohort": 0}
+
+
+@cache
+def rosters() -> dict[str, pd.DataFrame]:
+    """The files of the two study files with one row per unit, drawn: 60 villages in 3 counties."""
+    rng, n = np.random.default_rng(2020), 600
+    village = np.arange(n) % 60
+    before = rng.normal(100, 10, n)
+    frame = pd.DataFrame({"village": village, "county": village % 3, "earnings_before": before})
+    frame["earnings"] = frame["earnings_before"] + rng.normal(0, 5, n)
+    frame["moved"] = rng.integers(0, 2, n)
+    arm = np.array(["control", "cash", "credit"])[village // 3 % 3]
+    roster = {"arm": arm, "invited": (arm != "control") * 1, "members": np.arange(n) % 50}
+    offer = frame.assign(**roster, interviewed_on="2020-01-01")
+    traits = {name: rng.normal(size=n) for name in ("age", "schooling_years", "land")}
+    return {"offer": offer, "comparison": frame.assign(**traits)}
+
+
+@pytest.mark.parametrize(("kind", "position", "estimators"), [
+    ("offer", 2, {"ols_strata", "tsls", "anderson_rubin"}),
+    ("comparison", 3, {"aipw_differences", "aipw_levels", "ipw_differences", "ipw_levels"}),
+])  # fmt: skip
+def test_the_study_files_with_one_row_per_unit_are_estimated(tmp_path, kind, position, estimators):
+    file = tmp_path / "my_study.toml"
+    file.write_text(readme_studies()[position], encoding="utf-8")
+    study = ra.read_study(file)
+    rosters()[kind].to_csv(tmp_path / study.data.path, index=False)
+    design = ra.build_design(ra.check_panel(ra.read_panel(study), study), study)
+    table = ra.estimate(design).table
+    assert design.kind == kind and estimators <= set(table["estimator"])
+    assert (table["aggregation"] == "headline").any()
+    if kind == "offer":
+        assert {"cash", "credit"} <= set(table["arm"]) and "excluded" in set(design.flow["step"])
 
 
 # data
@@ -223,8 +276,19 @@ def test_the_data_readme_names_every_table():
 
 
 def test_the_data_readme_states_the_checksum_of_every_fetched_file():
+    readme = text("data/README.md")
     fetched = [study.data for study in map(ra.read_study, ra.list_studies()) if study.data.url]
-    assert [data.local_name for data in fetched if data.sha256 not in text("data/README.md")] == []
+    files = [file for data in fetched for file in (data, *data.fill)]
+    assert len(files) > len(fetched) >= 3
+    assert [file.local_name for file in files if file.sha256 not in readme or file.local_name not in readme] == []
+
+
+def test_the_readme_names_every_shipped_study_and_fetched_file():
+    fetched = [study.data for study in map(ra.read_study, ra.list_studies()) if study.data.url]
+    names = {file.local_name for data in fetched for file in (data, *data.fill)}
+    assert names == FETCHED
+    words = set(re.findall(r"[\w.]+", text("README.md")))
+    assert {*names, *ra.list_studies()} <= words
 
 
 def test_every_citation_has_its_entry():
@@ -262,6 +326,30 @@ def test_the_conventions_state_the_constants_of_the_code():
     assert (access.ADULT, access.CHILD, access.WALKING) == (0.30, 0.15, 1.5)
     assert "adult .30, child .15, walking 1.5" in methods
     assert f"draws = {Study.model_fields['design'].default.draws}" in methods
+
+
+def test_the_methods_state_the_thresholds_of_offers_comparisons_and_sensitivity():
+    from relocation_analysis.estimation import comparison_checks, instruments, matching, wild
+
+    methods = " ".join(text("METHODS.md").split())
+    assert (instruments.WEAK_F, instruments.STRONG_F) == (10, 104.7)
+    assert "A clustered F of 10 passes" in methods and "from 104.7 on" in methods
+    assert matching.CALIPER == 0.2 and "caliper .2 standard deviations" in methods
+    limits = comparison_checks.DROPPED, comparison_checks.BALANCED, comparison_checks.CLEAR_OVERLAP
+    assert limits == (0.05, 0.1, 0.9)
+    assert "up to 5% of movers without a match, standardised differences below .1, and scores up to .9" in methods
+    assert f"up to {wild.MOST_ENUMERATED} clusters, else draws {wild.DRAWS}" in methods
+
+
+def test_the_published_numbers_of_the_methods_are_those_of_the_oracle():
+    """Each value and error of tests/oracles/published.csv, in the digits printed there, with its sample size."""
+    methods = text("METHODS.md")
+    with open(ROOT / "tests" / "oracles" / "published.csv", encoding="utf-8", newline="") as file:
+        printed = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    wanted = {row[column] for row in printed for column in ("value", "std_error") if row[column]}
+    wanted |= {f"{int(row['n']):,}" for row in printed if row["n"]}
+    assert len(wanted) > 30
+    assert [number for number in sorted(wanted) if not re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", methods)] == []
 
 
 def test_every_knob_of_the_readme_is_a_field_of_the_simulator():

@@ -21,11 +21,13 @@ from relocation_analysis.paths import ROOT
 MIRROR = Path(os.environ.get("RELOCATION_DATA_MIRROR", ROOT.parent / "shared" / "data"))
 
 
-@pytest.fixture(autouse=True)
-def mirror(monkeypatch):
-    if not (MIRROR / "bcm2014_r2.dta").exists():
-        pytest.fail(f"the files of the real studies are not in {MIRROR.name}: name their folder in RELOCATION_DATA_MIRROR")
-    monkeypatch.setenv("RELOCATION_DATA_MIRROR", str(MIRROR.resolve()))
+@pytest.fixture(autouse=True, scope="module")
+def mirror():
+    """The files from the folder that stands in for the network, where it is there; otherwise they are fetched."""
+    with pytest.MonkeyPatch.context() as patch:
+        if MIRROR.is_dir():
+            patch.setenv("RELOCATION_DATA_MIRROR", str(MIRROR.resolve()))
+        yield
 
 
 def effects_of(name):
@@ -41,8 +43,7 @@ def one(table, **equal):
 
 
 @pytest.fixture(scope="module")
-def bangladesh():
-    os.environ["RELOCATION_DATA_MIRROR"] = str(MIRROR.resolve())
+def bangladesh(mirror):
     return effects_of("bcm2014")
 
 

@@ -45,7 +45,9 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
         return [*run_roster_checks(design), *(check_power(power, name) for name in power["outcome"])]
     checks = [check_balance(design), check_attrition(design), check_placebo_outcomes(design), check_clusters(design, effects)]
     for name, outcome in design.outcomes.items():
-        if outcome.conditional:
+        if name not in set(power["outcome"]):  # no effect can be estimated: these two say why
+            checks += [check_pretrends(design, effects, name), check_coverage(design, name)]
+        elif outcome.conditional:
             checks.append(check_selection_bounds(design, name))
         else:
             checks += _check_outcome(design, effects, name)

@@ -115,6 +115,8 @@ def check_twfe_weights(design: Design, name: str) -> Check:
     """
     outcome, null = design.outcomes[name], "Two-way fixed effects count no cohort-time effect with the wrong sign"
     cells = level_cells(design, outcome)
+    if cells.rows.empty:
+        return Check(name, "twfe_weights", null, None, None, None, None, "Nobody in the panel has the outcome.")
     table = twfe_weights(cells, design.study.design.strata)
     if table.empty or not np.isfinite(table["weight"]).all():
         return Check(

@@ -112,4 +112,4 @@ def test_without_never_movers_there_is_no_cross_section_and_no_never_treated_row
     panel = small.panel.assign(cohort=small.panel["cohort"].fillna(2030.0))
     design = build_design(check_panel(panel, small.study), small.study)
     found = set(estimate_alternatives(design, "y").table["estimator"])
-    assert found == {"callaway_santanna_base_earlier", "before_after", "twfe"}
+    assert found == {"callaway_santanna_base_earlier", "before_after", "imputation", "sun_abraham", "twfe"}

@@ -208,7 +208,7 @@ def test_any_frame_can_be_a_table_with_chosen_columns():
     ("make", "message"),
     [
         (lambda e, c: tabulate_estimators(e, "unmett", c), "write 'unmet'"),
-        (lambda e, c: tabulate_headlines(e.select(estimator="twfe"), c), "estimator = 'callaway_santanna'"),
+        (lambda e, c: tabulate_headlines(e.select(estimator="twfe"), c), "estimator = ('callaway_santanna'"),
         (lambda e, c: tabulate_event_study(e, "unmet", c, estimator="twfe"), "none of its"),
         (
             lambda e, c: tabulate_headlines(e, {k: v for k, v in c.items() if k != "unmet"}),
