@@ -125,7 +125,8 @@ def get(study) -> None:
     if data.url is None:
         click.echo(f"{study}: nothing to download")
         return
-    click.echo(fetch(data.url, data.sha256, data.local_name))
+    for file in (data, *data.fill):
+        click.echo(fetch(file.url, file.sha256, file.local_name))
 
 
 @cli.command()

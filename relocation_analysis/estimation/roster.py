@@ -107,13 +107,14 @@ def _check_confounding(design: Design, outcome: Outcome) -> Check:
     """How strong a confounder would have to be, beside the study's covariates: on the change where the baseline is known."""
     before = f"{outcome.name}_before"
     covariates = list(dict.fromkeys(design.covariates))
-    rows = design.panel[design.panel[[outcome.name, "relocated", *covariates]].notna().all(axis=1)]
+    rows = roster_of(design, outcome.name)
+    rows = rows[rows[[outcome.name, "relocated", *covariates]].notna().all(axis=1)]
     y = rows[outcome.name]
     if before in rows:
         rows = rows[rows[before].notna()]
         y = rows[outcome.name] - rows[before]
-    columns = {name: rows[name].to_numpy(dtype=float) for name in covariates}
     weight = np.sqrt(rows["weight"].to_numpy(dtype=float)) if "weight" in rows else np.ones(len(rows))
+    levels = {name: pd.get_dummies(rows[[name]], drop_first=True, dtype=float).to_numpy() for name in covariates}
     found = regress(y.to_numpy() * weight, rows["relocated"].to_numpy(dtype=float) * weight,
-                    {name: values * weight for name, values in columns.items()}, np.ones((len(rows), 1)) * weight[:, None])  # fmt: skip
+                    {name: values * weight[:, None] for name, values in levels.items()}, weight[:, None])  # fmt: skip
     return check_confounding(outcome.name, found)
