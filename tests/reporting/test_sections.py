@@ -1,0 +1,81 @@
+"""What is shown for one kind of design and not for another."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relocation_analysis.data.panel import check_panel, read_panel
+from relocation_analysis.data.study import read_study
+from relocation_analysis.estimation.design import build_design
+from relocation_analysis.estimation.estimate import estimate
+from relocation_analysis.reporting import sections
+from relocation_analysis.reporting.exhibits import Prose
+
+OFFER = """
+name = "own"
+title = "Own"
+subgroups = []
+[data]
+path = "panel.csv"
+[design]
+kind = "offer"
+strata = ["county"]
+assigned = "cluster"
+base_arm = "control"
+"""
+
+
+@pytest.fixture(scope="module")
+def offer(tmp_path_factory):
+    folder, draw = tmp_path_factory.mktemp("offer"), np.random.default_rng(3)
+    village = np.repeat(np.arange(90), 8)
+    arm = np.array(["control", "cash", "credit"])[village % 3]
+    moved = (draw.random(len(village)) < np.where(arm == "control", 0.2, 0.6)).astype(int)
+    frame = pd.DataFrame({"person": range(len(village)), "village": village, "county": village // 30, "arm": arm, "relocated": moved,
+                          "offered": (arm != "control").astype(int), "months_worked": np.clip(4 + 2 * moved + draw.normal(size=len(village)), 0, 12)})  # fmt: skip
+    frame.to_csv(folder / "panel.csv", index=False)
+    (folder / "own.toml").write_text(OFFER, encoding="utf-8")
+    study = read_study(folder / "own.toml")
+    design = build_design(check_panel(read_panel(study), study), study)
+    return design, estimate(design)
+
+
+def test_only_shows_nothing_for_another_kind_of_design(offer, design):
+    assert sections.only(design, "offer", sections.describe_estimand, design) == Prose("")
+    assert "lot within strata" in sections.only(offer[0], "offer comparison", sections.describe_estimand, offer[0]).markdown
+
+
+def test_take_up_is_given_by_arm(offer):
+    rows = {row[0]: row[1:] for row in sections.tabulate_take_up(offer[0]).rows}
+    assert set(rows) == {"control", "cash", "credit"}
+    assert rows["control"][0] == "no" and rows["cash"][0] == "yes" and rows["cash"][1] == "240"
+
+
+def test_arms_and_the_effect_on_those_moved_hold_the_numbers_of_the_effects(offer):
+    design, effects = offer
+    arms = sections.tabulate_arms(design, effects, "x")
+    cash = effects.select(arm="cash", estimand="itt").table.iloc[0]
+    assert {row[0]: row[1] for row in arms.rows if len(row) > 1}["cash"] == f"{cash['estimate']:.2f}"
+    late = sections.tabulate_late(design, effects, "x").rows[0]
+    row = effects.select(estimator="tsls").table.iloc[0]
+    assert late[3] == f"{row['estimate']:.2f}"
+    assert abs(row["estimate"] - 2) < 4 * row["std_error"]
+
+
+def test_a_design_without_arms_or_take_up_says_so_or_shows_nothing(design, simulated_effects, offer):
+    assert sections.tabulate_arms(design, simulated_effects, "x") == Prose("")
+    assert sections.tabulate_late(design, simulated_effects, "x") == Prose("")
+    assert sections.head_subgroups(offer[0]) == Prose("")
+
+
+def test_where_movers_went_is_described_and_sums_to_all(design):
+    table = sections.tabulate_versions(design)
+    shares = [float(row[1].rstrip("%")) for row in table.rows]
+    assert 98 <= sum(shares) <= 102
+    assert "not ranked" in table.note
+
+
+def test_errors_stand_side_by_side_for_each_level(design):
+    table = sections.show_errors(design, ("offfarm_wage",))
+    assert [row[0] for row in table.rows] == ["Off-farm wage work (percentage points)", "Village", "Site", "County"]
+    assert len({row[1] for row in table.rows[1:]}) == 1
