@@ -99,7 +99,10 @@ def test_every_check_of_an_offer_is_made_for_every_primary():
     study = read_study("bcm2014", parameters={"draws": 99})
     panel = check_panel(read_panel(study), study)
     design = build_design(panel, study, ("consumption",))
-    names = [check.name for check in run_checks(design, estimate(design))]
+    checks = run_checks(design, estimate(design))
+    names = [check.name for check in checks]
+    (excluded,) = [check for check in checks if check.name == "exclusions"]
+    assert "60.856 (32.324)" in excluded.note and excluded.passed is False
     assert set(names) >= {"balance", "strata", "first_stage", "errors", "randomisation", "selection_bounds", "wild_bootstrap", "power"}
 
 

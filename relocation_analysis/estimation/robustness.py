@@ -1,9 +1,11 @@
 """All checks of a design, in the order in which a referee asks for them."""
 
+from dataclasses import replace
+
 from relocation_analysis.estimation.attrition import check_selection_bounds, check_selective_attrition
 from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, NOT_YET, estimate_alternatives
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.design import Design, primary_outcome
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.placebo import (
     check_leave_one_out,
@@ -28,6 +30,7 @@ from relocation_analysis.estimation.sensitivity import (
     check_pretrends,
     check_single_cohorts,
 )
+from relocation_analysis.estimation.specification_curve import check_specifications, specification_curve
 from relocation_analysis.estimation.twfe_weights import check_twfe_weights
 
 
@@ -37,7 +40,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
     Parameters
     ----------
     design : the outcomes to check. An outcome that exists only for some gets bounds and nothing else: its other checks
-        would be about who has it.
+        would be about who has it. The specification curve is that of the first primary; its check has the curve as table.
     effects : from `estimate` on that design.
     """
     power = design_power(effects, design.outcomes)
@@ -52,6 +55,10 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
         else:
             checks += _check_outcome(design, effects, name)
             checks.append(check_power(power, name))
+    shown = primary_outcome(design)
+    if shown in set(power["outcome"]):
+        curve = specification_curve(design, shown)
+        checks.append(replace(check_specifications(shown, curve), table=curve))
     return checks
 
 

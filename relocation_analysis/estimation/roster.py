@@ -12,6 +12,7 @@ from relocation_analysis.estimation.comparison import Comparison, estimate_compa
 from relocation_analysis.estimation.confounding import check_confounding, regress
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects, join_effects
+from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.estimation.offer import estimate_offer, estimate_take_up
 from relocation_analysis.estimation.offer_checks import check_balance, check_offer, is_estimable
 from relocation_analysis.estimation.offer_design import Offer, complete_cases, controls_of
@@ -94,6 +95,7 @@ def run_roster_checks(design: Design) -> list[Check]:
             return generator(design.study.seed, design.study.province or "all", name, purpose)
 
         frame = roster_of(design, name)
+        checks += _check_exclusions(design, name, frame)
         checks += check_offer(frame, name, offer, design.study.design.draws, stream)
         rows = complete_cases(frame, offer, name)
         if is_estimable(frame, name, offer) and "weight" not in frame:
@@ -101,6 +103,23 @@ def run_roster_checks(design: Design) -> list[Check]:
             x = x if offer.strata else np.column_stack([x, np.ones(len(rows))])
             checks.append(check_wild(name, rows[name].to_numpy(), x, rows[offer.cluster].to_numpy(), 0, stream("wild")))
     return checks
+
+
+def _check_exclusions(design: Design, name: str, frame: pd.DataFrame) -> list[Check]:
+    """The effect with the rows that the study excludes for their size: it should not hang on them."""
+    chosen = [r for r in design.study.exclude if r.largest is not None and (r.outcomes is None or name in r.outcomes)]
+    if not chosen:
+        return []
+    parts = {"without them": frame, "with them": design.panel}
+    rows = [estimate_offer(part, design.outcomes[name], offer_of(design)).select(aggregation="headline").table for part in parts.values()]
+    table = pd.concat(rows, ignore_index=True)[["estimate", "std_error", "p_value", "conf_low", "conf_high", "n_units"]]
+    table.insert(0, "rows", list(parts))
+    same = bool((table["p_value"] < 1 - LEVEL).nunique() == 1)
+    first, second = table.iloc[0], table.iloc[1]
+    return [Check(name, "exclusions", "The conclusion does not hang on the rows that the study leaves out for their size",
+                  float(second["estimate"] - first["estimate"]), None, same, table,
+                  f"With them the effect is {second['estimate']:.3f} ({second['std_error']:.3f}), without them {first['estimate']:.3f} "
+                  f"({first['std_error']:.3f}); left out: {'; '.join(r.reason for r in chosen)}.")]  # fmt: skip
 
 
 def _check_confounding(design: Design, outcome: Outcome) -> Check:

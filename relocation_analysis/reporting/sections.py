@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
+from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.offer import take_up_by_arm
 from relocation_analysis.estimation.placebo import errors_by_level
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
-from relocation_analysis.estimation.specification_curve import specification_curve
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.check_tables import tabulate_errors
 from relocation_analysis.reporting.curve import plot_specifications
 from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table
 from relocation_analysis.reporting.forest import plot_balance, plot_forest
-from relocation_analysis.reporting.tables import effect_row
+from relocation_analysis.reporting.tables import effect_row, tabulate_subgroups
 from relocation_analysis.reporting.trends import plot_raw_trends
 
 ESTIMAND = {
@@ -90,14 +90,21 @@ def show_subgroups(design: Design, effects: Effects, outcome: str) -> Figure | P
     return plot_forest(effects, outcome, design.outcomes) if design.subgroups else Prose("")
 
 
+def list_subgroups(design: Design, effects: Effects, outcome: str) -> Table | Prose:
+    """The same as numbers, with p-values adjusted over all subgroups of the chapter."""
+    name = f"subgroups-{outcome}".lower()
+    return tabulate_subgroups(effects, design.outcomes, [outcome], name=name) if design.subgroups else Prose("")
+
+
 def show_errors(design: Design, names: tuple[str, ...]) -> Table:
     """Errors by origin village, destination site and county, side by side."""
     return tabulate_errors({name: errors_by_level(design, name) for name in names}, design.outcomes)
 
 
-def show_specifications(design: Design, outcome: str) -> Figure:
-    """The specification curve of one outcome."""
-    return plot_specifications(specification_curve(design, outcome), outcome, design.outcomes)
+def show_specifications(design: Design, checks: list[Check]) -> Figure | Prose:
+    """The specification curve that a check has in its table."""
+    found = [check for check in checks if check.name == "specifications" and check.table is not None and len(check.table)]
+    return plot_specifications(found[0].table, found[0].outcome, design.outcomes) if found else Prose("")
 
 
 def tabulate_versions(design: Design) -> Table | Prose:

@@ -260,17 +260,18 @@ def tabulate_subgroups(
         rows = select_rows(effects, outcome, estimator=estimator, aggregation="headline")
         body.append((label_with_unit(about),))
         body += [
-            (wording.label_subgroup(row["subgroup"]), *effect_row(row, about.unit))
+            (wording.label_subgroup(row["subgroup"]), *cells[:4], wording.format_p(row["p_adjusted"]), *cells[4:])
             for _, row in rows.iterrows()
+            for cells in [effect_row(row, about.unit)]
         ]
     return Table(
         f"tbl-{name}",
-        (Column("Subgroup"), *NUMBERS),
+        (Column("Subgroup"), *NUMBERS[:4], Column("Holm p", "right"), *NUMBERS[4:]),
         tuple(body),
         "Headline effects by subgroup",
         _note(
             headlines[headlines["outcome"].isin(names)],
-            f"Not adjusted for the number of subgroups. {CLUSTERS}",
+            f"Holm p: adjusted over every subgroup of every outcome tested in the chapter. {CLUSTERS}",
         ),
         "reporting.tables.tabulate_subgroups",
     )
