@@ -47,7 +47,7 @@ _PUBLIC = {
     "reporting.check_tables": ("tabulate_check_tables", "tabulate_errors", "tabulate_event_times"),
     "reporting.sections": ("describe_estimand", "describe_estimators", "head_subgroups", "list_subgroups", "only", "show_balance", "show_errors",
                            "show_specifications", "show_subgroups", "show_trends", "tabulate_arms",
-                           "tabulate_late", "tabulate_take_up", "tabulate_versions"),
+                           "tabulate_late", "tabulate_offer_balance", "tabulate_take_up", "tabulate_versions"),
     "reporting.context_tables": ("tabulate_ledger", "tabulate_programme", "tabulate_time_account",
                                  "tabulate_known_truth"),
 }  # fmt: skip

@@ -17,6 +17,7 @@ class Outcome(BaseModel):
     `level` names the id column whose units the outcome belongs to: a household outcome is counted once a household.
     `sampling` is `panel` where the universe is fixed at baseline and `repeated` where it moves with age or illness.
     `age_step` is the width in years of the age cells to which a repeated outcome is standardised.
+    `decimals` are printed where a published number has more than are usual for the unit.
     `conditional` outcomes exist only for some, such as the wage of those who work: the effect then mixes a change of the
     outcome with a change of who has it, and robustness gives bounds.
     `benchmark_effect` is the smallest effect worth finding, in the outcome's unit; power is judged against it.
@@ -34,6 +35,7 @@ class Outcome(BaseModel):
     age_at: Literal["baseline", "current"] | None = None
     age_step: int | None = Field(default=None, ge=1)
     unit: str
+    decimals: int | None = Field(default=None, ge=0, le=9)
     minimum: float = -math.inf
     maximum: float = math.inf
     conditional: bool = False
@@ -50,6 +52,11 @@ class Outcome(BaseModel):
         if self.age_step is not None and self.sampling != "repeated":
             raise ValueError("age_step belongs to a repeated outcome")
         return self
+
+    @property
+    def print_unit(self) -> str:
+        """The unit as the reporting room prints it, with its decimals where they are stated."""
+        return self.unit if self.decimals is None else f"{self.unit}@{self.decimals}"
 
     @property
     def label(self) -> str:

@@ -31,7 +31,7 @@ def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Ou
         return Prose("")
     body: list[tuple[str, ...]] = []
     for check in found:
-        unit = codebook[check.outcome].unit if check.outcome else ""
+        unit = codebook[check.outcome].print_unit if check.outcome else ""
         if check.outcome:
             body.append((f"{codebook[check.outcome].label} ({wording.label_unit(unit)})",))
         in_unit = (*IN_UNIT, "M") if name == "honest_smoothness" else IN_UNIT
@@ -57,11 +57,11 @@ def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome
     body: list[tuple[str, ...]] = []
     for outcome, table in errors.items():
         about = codebook[outcome]
-        body.append((f"{about.label} ({wording.label_unit(about.unit)})",))
+        body.append((f"{about.label} ({wording.label_unit(about.print_unit)})",))
         for _, row in table.iterrows():
-            interval = wording.format_interval(row["conf_low"], row["conf_high"], about.unit)
-            body.append((wording.spell_out(row["level"]), wording.format_number(row["estimate"], about.unit),
-                         wording.format_number(row["std_error"], about.unit), interval, wording.format_p(row["p_value"]),
+            interval = wording.format_interval(row["conf_low"], row["conf_high"], about.print_unit)
+            body.append((wording.spell_out(row["level"]), wording.format_number(row["estimate"], about.print_unit),
+                         wording.format_number(row["std_error"], about.print_unit), interval, wording.format_p(row["p_value"]),
                          f"{row['n_clusters_treated']} / {row['n_clusters_comparison']}"))  # fmt: skip
     heads = ("Effect", "SE", "95% interval", "p", "Clusters")
     return Table("tbl-errors", (Column("Clustered by"), *(Column(head, "right") for head in heads)), tuple(body),
@@ -78,12 +78,12 @@ def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Tabl
     body: list[tuple[str, ...]] = []
     for name in rows["outcome"].unique():
         about = codebook[name]
-        body.append((f"{about.label} ({wording.label_unit(about.unit)})",))
+        body.append((f"{about.label} ({wording.label_unit(about.print_unit)})",))
         found = [cells.loc[(name, t)] if (name, t) in cells.index else None for t in times]
         blank = wording.BLANK
-        body.append(("Effect", *(blank if r is None else wording.format_number(r["estimate"], about.unit) for r in found)))
+        body.append(("Effect", *(blank if r is None else wording.format_number(r["estimate"], about.print_unit) for r in found)))
         ends = [blank if r is None or not math.isfinite(r["std_error"]) else
-                wording.format_interval(r["conf_low"], r["conf_high"], about.unit) for r in found]  # fmt: skip
+                wording.format_interval(r["conf_low"], r["conf_high"], about.print_unit) for r in found]  # fmt: skip
         body.append(("95% interval", *ends))
     heads = (Column("Years since the move"), *(Column(wording.format_period(t), "right") for t in times))
     return Table("tbl-event_times", heads, tuple(body), "Effects by years since the move",

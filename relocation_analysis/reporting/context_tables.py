@@ -80,8 +80,8 @@ def tabulate_time_account(design: Design, effects: Effects) -> Table | Prose:
     body = []
     for name in (n for n in names if n in rows.index):
         row, about = rows.loc[name], design.outcomes[name]
-        body.append((about.label, wording.find_unit(about.unit).short, wording.format_number(row["estimate"], about.unit),
-                     wording.format_interval(row["conf_low"], row["conf_high"], about.unit)))  # fmt: skip
+        body.append((about.label, wording.find_unit(about.print_unit).short, wording.format_number(row["estimate"], about.print_unit),
+                     wording.format_interval(row["conf_low"], row["conf_high"], about.print_unit)))  # fmt: skip
     if not body:
         return Prose("There is no time account: the panel lacks minutes, trips at baseline or the county wage.")
     columns = (Column("Saved per household"), Column("Unit"), Column("Effect", "right"), Column("95% interval", "right"))

@@ -61,7 +61,7 @@ def _values(column: pd.Series) -> list[str]:
 
 def draw_curve(ax: Axes, curve: pd.DataFrame, about: Outcome) -> None:
     """The estimates and intervals, in the unit in which effects are printed."""
-    scale, x = wording.find_unit(about.unit).scale, np.arange(len(curve))
+    scale, x = wording.find_unit(about.print_unit).scale, np.arange(len(curve))
     own = curve["main"].to_numpy(dtype=bool)
     ax.vlines(x, scale * curve["conf_low"], scale * curve["conf_high"], color=canvas.PALE_BLUE, linewidth=0.7)
     ax.plot(x, scale * curve["estimate"], ".", color=canvas.BLUE, markersize=2.5, label="estimate")
@@ -70,7 +70,7 @@ def draw_curve(ax: Axes, curve: pd.DataFrame, about: Outcome) -> None:
     ax.set_xlim(-1, len(curve))
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
-    ax.set_title(wording.label_axis(about.label, about.unit))
+    ax.set_title(wording.label_axis(about.label, about.print_unit))
     canvas.number_axis(ax.yaxis)
 
 
@@ -98,11 +98,11 @@ def draw_choices(ax: Axes, curve: pd.DataFrame, rows: list[tuple[str, str]]) -> 
 
 def describe_curve(curve: pd.DataFrame, about: Outcome) -> str:
     """What the curve shows, with its numbers."""
-    low, high = (wording.format_amount(curve["estimate"].agg(how), about.unit) for how in ("min", "max"))
+    low, high = (wording.format_amount(curve["estimate"].agg(how), about.print_unit) for how in ("min", "max"))
     own = curve.loc[curve["main"], "estimate"]
     alike = float((np.sign(curve["estimate"]) == np.sign(own.iloc[0])).mean()) if len(own) else float("nan")
     text = f"Over {len(curve)} specifications the effect on {wording.in_sentence(about.label)} runs from {low} to {high}."
     if len(own):
-        text += (f" The study's own is {wording.format_amount(own.iloc[0], about.unit)}; "
+        text += (f" The study's own is {wording.format_amount(own.iloc[0], about.print_unit)}; "
                  f"{wording.format_share(alike)} of all have its sign.")  # fmt: skip
     return text

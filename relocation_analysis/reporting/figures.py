@@ -72,7 +72,7 @@ def plot_event_study(
 
 def draw_event_study(ax: Axes, rows: pd.DataFrame, about: Outcome) -> None:
     """`rows` by event time: points, thick pointwise and thin simultaneous intervals, a hollow base period."""
-    scale = wording.find_unit(about.unit).scale
+    scale = wording.find_unit(about.print_unit).scale
     x = rows["event_time"].to_numpy(float)
     y, low, high, band_low, band_high = (
         scale * rows[column].to_numpy(float)
@@ -88,7 +88,7 @@ def draw_event_study(ax: Axes, rows: pd.DataFrame, about: Outcome) -> None:
     ax.plot(x[~base], y[~base], "o", color=canvas.BLUE, zorder=4, label="estimate")
     ax.plot(x[base], y[base], "o", mfc="white", mec=canvas.INK, zorder=4, label="base")
     if values_fit(rows, about):
-        texts = [wording.format_number(value, about.unit) for value in rows["estimate"][~base]]
+        texts = [wording.format_number(value, about.print_unit) for value in rows["estimate"][~base]]
         _write_values(ax, x[~base], y[~base], texts)
     for time in x[base]:
         ax.annotate("base", (time, 0), (0, -6), ha="center", va="top", **_beside(time))
@@ -97,7 +97,7 @@ def draw_event_study(ax: Axes, rows: pd.DataFrame, about: Outcome) -> None:
     ax.set_xlim(left - 0.5, max(x.max(), 0) + 0.6)
     ax.margins(y=0.1)
     ax.set_xlabel("Years since the move", loc="left")
-    ax.set_title(wording.label_axis(about.label, about.unit))
+    ax.set_title(wording.label_axis(about.label, about.print_unit))
     canvas.number_axis(ax.yaxis)
 
 
@@ -111,7 +111,7 @@ def values_fit(rows: pd.DataFrame, about: Outcome) -> bool:
     """Whether the points stand far enough apart to have their values written beside them."""
     steps = rows["event_time"].max() - min(rows["event_time"].min(), -1.0) + 1.1
     room = (canvas.WIDTH - 0.75) / steps
-    longest = max(len(wording.format_number(value, about.unit)) for value in rows["estimate"])
+    longest = max(len(wording.format_number(value, about.print_unit)) for value in rows["estimate"])
     return bool(0.062 * longest + 0.1 < min(room, 0.6 * room + 0.12))
 
 
@@ -146,9 +146,9 @@ def describe_event_study(rows: pd.DataFrame, about: Outcome) -> str:
     before, after = shown[shown["event_time"] < 0], shown[shown["event_time"] >= 0]
     parts = [_describe_path(after, about)] if len(after) else ["No effect can be estimated."]
     if len(before):
-        ends = wording.format_interval(before["estimate"].min(), before["estimate"].max(), about.unit)
+        ends = wording.format_interval(before["estimate"].min(), before["estimate"].max(), about.print_unit)
         parts.append(
-            f"Before the move the estimates run from {ends} {wording.find_unit(about.unit).short};"
+            f"Before the move the estimates run from {ends} {wording.find_unit(about.print_unit).short};"
             + f" {_say_excluding(before)}."
         )
     return " ".join(parts)
@@ -159,12 +159,12 @@ def _describe_path(after: pd.DataFrame, about: Outcome) -> str:
     subject = f"The effect on {wording.in_sentence(about.label)}"
 
     def say(row: pd.Series) -> str:
-        amount = wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.unit)
+        amount = wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.print_unit)
         return f"{amount} {wording.say_exposure(row['event_time'])}"
 
     if len(after) == 1:
         return f"{subject} is {say(first)}; {_say_excluding(after)}."
-    numbers = [wording.format_number(value, about.unit) for value in after["estimate"]]
+    numbers = [wording.format_number(value, about.print_unit) for value in after["estimate"]]
     step = last["estimate"] - first["estimate"]
     verb = "is the same at both ends," if numbers[0] == numbers[-1] else "rises" if step > 0 else "falls"
     peak = _find_peak(after)
@@ -224,7 +224,7 @@ def plot_cell_map(
         ax = canvas.add_panel(sheet, left=1.0, right=0.15, top=0.1, bottom=0.45)
         draw_cell_map(ax, rows, about, times)
         svg = canvas.to_svg(sheet, figure_id)
-    unit = wording.label_unit(about.unit)
+    unit = wording.label_unit(about.print_unit)
     return Figure(
         figure_id,
         svg,
@@ -257,7 +257,7 @@ def grid_cells(rows: pd.DataFrame, times: tuple[int, ...] = ()) -> tuple[pd.Data
 def draw_cell_map(ax: Axes, rows: pd.DataFrame, about: Outcome, times: tuple[int, ...] = ()) -> None:
     """One square a cohort and year, its value written in it."""
     grid, base = grid_cells(rows, times)
-    values = wording.find_unit(about.unit).scale * grid.to_numpy(float)
+    values = wording.find_unit(about.print_unit).scale * grid.to_numpy(float)
     known = np.isfinite(values)
     reach = np.abs(values[known]).max(initial=0) or 1.0
     mesh = ax.pcolormesh(
@@ -269,7 +269,7 @@ def draw_cell_map(ax: Axes, rows: pd.DataFrame, about: Outcome, times: tuple[int
         PatchCollection(hatched, facecolor="white", edgecolor="white", hatch="////", linewidth=1.5)
     )
     for i, j in zip(*np.nonzero(known)):
-        ax.text(j + 0.5, i + 0.5, wording.format_number(grid.iat[i, j], about.unit), ha="center", va="center")
+        ax.text(j + 0.5, i + 0.5, wording.format_number(grid.iat[i, j], about.print_unit), ha="center", va="center")
     for i, j in zip(*np.nonzero(base)):
         ax.text(j + 0.5, i + 0.5, "base", ha="center", va="center", color=canvas.MUTED)
     _draw_move_line(ax, grid)
@@ -297,7 +297,7 @@ def describe_cell_map(rows: pd.DataFrame, about: Outcome, times: tuple[int, ...]
         return "No effect can be estimated."
 
     def say(row: pd.Series) -> str:
-        amount = wording.format_amount(row["estimate"], about.unit)
+        amount = wording.format_amount(row["estimate"], about.print_unit)
         return f"{amount} in {row['time']:g} for the cohort of {row['cohort']:g}"
 
     above = (after["estimate"] > 0).sum()

@@ -67,7 +67,7 @@ def plot_forest(
     figure_id = f"fig-{name or f'forest-{outcome}'}".lower()
     return Figure(
         figure_id,
-        _draw_sheet({about.unit: enter_subgroups(rows)}, figure_id),
+        _draw_sheet({about.print_unit: enter_subgroups(rows)}, figure_id),
         f"Effect on {wording.in_sentence(about.label)} by subgroup{say_exposures(effects)}",
         describe_forest(rows, about),
         _note(rows, "95% pointwise intervals, not adjusted for the number of subgroups. n: units."),
@@ -112,7 +112,7 @@ def describe_forest(rows: pd.DataFrame, about: Outcome) -> str:
 
 
 def _say(row: pd.Series, about: Outcome) -> str:
-    return wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.unit)
+    return wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.print_unit)
 
 
 def plot_headlines(
@@ -142,7 +142,7 @@ def plot_headlines(
     pairs = [(about, row) for about, (_, row) in zip(abouts, rows.iterrows())]
     panels: dict[str, list[Entry]] = {}
     for about, row in pairs:
-        panels.setdefault(about.unit, []).append(enter(row, _label_with_direction(about)))
+        panels.setdefault(about.print_unit, []).append(enter(row, _label_with_direction(about)))
     return Figure(
         f"fig-{name}",
         _draw_sheet(panels, f"fig-{name}"),
@@ -186,7 +186,7 @@ def plot_estimators(effects: Effects, outcome: str, codebook: dict[str, Outcome]
     figure_id = f"fig-{name or f'estimators-{outcome}'}".lower()
     return Figure(
         figure_id,
-        _draw_sheet({about.unit: entries}, figure_id),
+        _draw_sheet({about.print_unit: entries}, figure_id),
         f"Effect on {wording.in_sentence(about.label)} by estimator",
         f"The effect on {wording.in_sentence(about.label)}: {'; '.join(each)}.",
         _note(

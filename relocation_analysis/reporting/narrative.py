@@ -52,16 +52,16 @@ def _headline_rows(effects: Effects) -> pd.DataFrame:
 def _answer(subject: str, row: pd.Series, about: Outcome, power: float | None) -> str:
     label = escape_markdown(wording.in_sentence(about.label))
     if not math.isfinite(row["std_error"]):
-        amount = wording.format_amount(row["estimate"], about.unit)
+        amount = wording.format_amount(row["estimate"], about.print_unit)
         return f"For {label} the estimate is {amount}; too few clusters remain to say how sure that is."
-    amount = wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.unit)
+    amount = wording.format_estimate(row["estimate"], row["conf_low"], row["conf_high"], about.print_unit)
     if row["conf_low"] > 0 or row["conf_high"] < 0:
-        size = wording.format_estimate(abs(row["estimate"]), *sorted(map(abs, (row["conf_low"], row["conf_high"]))), about.unit)
+        size = wording.format_estimate(abs(row["estimate"]), *sorted(map(abs, (row["conf_low"], row["conf_high"]))), about.print_unit)
         verb = "raised" if row["estimate"] > 0 else "lowered"
         return f"{subject[:1].upper()}{subject[1:]} **{verb}** {label} by {size}{_judge(row['estimate'], about)}."
     sentence = f"Whether {subject} changed {label} **cannot be said**: the estimate is {amount}"
     if power is not None and math.isfinite(power):
-        benchmark = wording.format_amount(about.benchmark_effect, about.unit)
+        benchmark = wording.format_amount(about.benchmark_effect, about.print_unit)
         sentence += f"; the chance of finding an effect of {benchmark} was {wording.format_share(power)}"
     return sentence + "."
 
@@ -96,7 +96,7 @@ def describe_domain(design: Design, effects: Effects, power: pd.DataFrame) -> Pr
     for name in others:
         about, estimate = design.outcomes[name], rows.loc[name, "estimate"]
         kind = "changes that are neither" if about.good_direction == 0 else "gains" if estimate * about.good_direction > 0 else "losses"
-        groups[kind].append(f"{escape_markdown(wording.in_sentence(about.label))} ({wording.format_amount(estimate, about.unit)})")
+        groups[kind].append(f"{escape_markdown(wording.in_sentence(about.label))} ({wording.format_amount(estimate, about.print_unit)})")
     text = describe_answer(design, effects, power).markdown
     if len(family) > 1:
         listed = [f"{kind}: {', '.join(items) if items else 'none'}" for kind, items in groups.items()]
@@ -127,7 +127,7 @@ def describe_pretrends(design: Design, checks: list[Check]) -> Prose:
         if check.p_value is None:
             sentences.append(f"- For {label} there is no wave before the base period: parallel trends cannot be tested.")
             continue
-        slope, worth = (wording.format_amount(check.table[c].iloc[0], about.unit) for c in ("detectable_slope", "worth_at_exposure_3"))
+        slope, worth = (wording.format_amount(check.table[c].iloc[0], about.print_unit) for c in ("detectable_slope", "worth_at_exposure_3"))
         verdict = "rejected" if check.passed is False else "not rejected"
         sentences.append(
             f"- For {label} parallel trends before the move are {verdict} (p {wording.format_p(check.p_value)}). A linear "

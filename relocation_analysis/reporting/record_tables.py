@@ -100,7 +100,7 @@ def _check_row(check: Check, codebook: dict[str, Outcome]) -> tuple[str, ...]:
     about = find_outcome(codebook, check.outcome) if check.outcome else None
     return (
         about.label if about else "The design",
-        wording.format_statistic(check.name, check.statistic, about.unit if about else ""),
+        wording.format_statistic(check.name, check.statistic, about.print_unit if about else ""),
         wording.format_p(check.p_value),
         wording.label_verdict(check.passed, check.p_value),
     )
@@ -133,7 +133,7 @@ def tabulate_truth(
     for outcome, rows in both.groupby("outcome", sort=False):
         about = find_outcome(codebook, outcome)
         body.append((label_with_unit(about),))
-        body += [_truth_row(row, about.unit) for _, row in rows.iterrows()]
+        body += [_truth_row(row, about.print_unit) for _, row in rows.iterrows()]
     labels = ("Truth", "Estimate", "95% interval", "Estimate less truth")
     return Table(
         f"tbl-{name}",

@@ -1,12 +1,14 @@
 """What a chapter shows for one kind of design and not for another: the same notebooks serve every study."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.offer import take_up_by_arm
+from relocation_analysis.estimation.offer import estimate_take_up, take_up_by_arm
 from relocation_analysis.estimation.placebo import errors_by_level
+from relocation_analysis.estimation.roster import offer_of
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.check_tables import tabulate_errors
@@ -16,6 +18,7 @@ from relocation_analysis.reporting.forest import plot_balance, plot_forest
 from relocation_analysis.reporting.tables import effect_row, tabulate_subgroups
 from relocation_analysis.reporting.trends import plot_raw_trends
 
+TAKE_UP = "share@1"
 ESTIMAND = {
     "rollout": r"""
 For those who moved in year $g$ the effect at time $t$ is the change of their mean outcome since the last wave before the move, less
@@ -136,9 +139,29 @@ def tabulate_take_up(design: Design) -> Table | Prose:
     rows = take_up_by_arm(design.panel)
     body = tuple((str(row.arm) or wording.label_offered(row.offered), "yes" if row.offered else "no", wording.format_count(row.n_units),
                   wording.format_level(row.share, "share")) for row in rows.itertuples())  # fmt: skip
+    offer = offer_of(design)
+    effects = [("Effect of the offer", replace(offer, strata=())), ("Effect of the offer, within strata", offer)]
+    for label, how in effects[: 2 if offer.strata else 1]:
+        row = estimate_take_up(design.panel, how).select(arm="").table.iloc[0]
+        shown = f"{wording.format_number(row['estimate'], TAKE_UP)} pp ({wording.format_number(row['std_error'], TAKE_UP)})"
+        body += ((label, "", wording.format_count(row["n_units"]), shown),)
     columns = (Column("Arm"), Column("Offered"), Column("Units", "right"), Column("Took it up", "right"))
-    return Table("tbl-take_up", columns, body, "Take-up by arm", "Share of those whose take-up is known.",
+    return Table("tbl-take_up", columns, body, "Take-up by arm, and the effect of the offer on it",
+                 "Shares of those whose take-up is known. Effects in percentage points, clustered errors in brackets.",
                  "reporting.sections.tabulate_take_up")  # fmt: skip
+
+
+def tabulate_offer_balance(design: Design, checks: list[Check]) -> Table | Prose:
+    """Each trait from before the offer as an outcome of the same regression."""
+    found = [check for check in checks if check.name == "balance" and check.table is not None and len(check.table)]
+    if not found:
+        return Prose("")
+    body = tuple((wording.label_covariate(row.covariate), *(f"{v:,.3f}".replace("-", wording.MINUS) for v in
+                  (row.mean_not_offered, row.difference, row.std_error)), wording.format_p(row.p_value),
+                  wording.format_p(row.p_adjusted), wording.format_count(row.n_units)) for row in found[0].table.itertuples())  # fmt: skip
+    heads = ("Mean, not offered", "Difference", "SE", "p", "Holm p", "Units")
+    return Table("tbl-offer_balance", (Column("Before the offer"), *(Column(head, "right") for head in heads)), body,
+                 "Balance of those offered and the others", found[0].note, "reporting.sections.tabulate_offer_balance")  # fmt: skip
 
 
 def tabulate_arms(design: Design, effects: Effects, name: str) -> Table | Prose:
@@ -149,8 +172,8 @@ def tabulate_arms(design: Design, effects: Effects, name: str) -> Table | Prose:
     body: list[tuple[str, ...]] = []
     for outcome, group in rows.groupby("outcome", sort=False):
         about = design.outcomes[outcome]
-        body.append((f"{about.label} ({wording.label_unit(about.unit)})",))
-        body += [(str(row["arm"]), *effect_row(row, about.unit)) for _, row in group.iterrows()]
+        body.append((f"{about.label} ({wording.label_unit(about.print_unit)})",))
+        body += [(str(row["arm"]), *effect_row(row, about.print_unit)) for _, row in group.iterrows()]
     heads = ("Effect", "SE", "95% interval", "p", "Units", "Clusters")
     return Table(f"tbl-arms-{name}", (Column("Arm"), *(Column(head, "right") for head in heads)), tuple(body),
                  f"Effect of each arm against {design.study.design.base_arm}",
@@ -167,10 +190,10 @@ def tabulate_late(design: Design, effects: Effects, name: str) -> Table | Prose:
     for outcome, group in rows.groupby("outcome", sort=False):
         about, by = design.outcomes[outcome], group.set_index("estimator")
         late, robust, stage = by.loc["tsls"], by.loc["anderson_rubin"], first.loc[outcome]
-        body.append((about.label, wording.find_unit(about.unit).short, wording.format_number(stage["estimate"], "share"),
-                     wording.format_number(late["estimate"], about.unit), wording.format_number(late["std_error"], about.unit),
-                     wording.format_interval(late["conf_low"], late["conf_high"], about.unit),
-                     wording.format_interval(robust["conf_low"], robust["conf_high"], about.unit), wording.format_count(late["n_units"])))  # fmt: skip
+        body.append((about.label, wording.find_unit(about.print_unit).short, wording.format_number(stage["estimate"], "share"),
+                     wording.format_number(late["estimate"], about.print_unit), wording.format_number(late["std_error"], about.print_unit),
+                     wording.format_interval(late["conf_low"], late["conf_high"], about.print_unit),
+                     wording.format_interval(robust["conf_low"], robust["conf_high"], about.print_unit), wording.format_count(late["n_units"])))  # fmt: skip
     heads = ("First stage, pp", "Effect", "SE", "95% interval", "Anderson-Rubin", "Units")
     return Table(f"tbl-late-{name}", (Column("Outcome"), Column("Unit"), *(Column(head, "right") for head in heads)), tuple(body),
                  "Effect on those whom the offer moved",

@@ -67,8 +67,8 @@ def tabulate_headlines(
             body.append((list(wording.ROLES.values())[rank],))
         for _, row in group.iterrows():
             about = codebook[row["outcome"]]
-            cells = (about.label, wording.find_unit(about.unit).short, *_headline_cells(row, about.unit))
-            cells += _power_cells(powers.get(about.name), about.unit) if powers else ()
+            cells = (about.label, wording.find_unit(about.print_unit).short, *_headline_cells(row, about.print_unit))
+            cells += _power_cells(powers.get(about.name), about.print_unit) if powers else ()
             cells += _count_cells(row) + (
                 (wording.format_share(coverage.get(about.name)),) if coverage else ()
             )
@@ -140,7 +140,7 @@ def tabulate_estimators(
         f"tbl-{name or f'estimators-{outcome}'}".lower(),
         (Column("Estimator"), *NUMBERS),
         tuple(
-            (wording.label_estimator(r["estimator"]), *effect_row(r, about.unit)) for _, r in rows.iterrows()
+            (wording.label_estimator(r["estimator"]), *effect_row(r, about.print_unit)) for _, r in rows.iterrows()
         ),
         _caption(about, "by estimator"),
         _note(
@@ -179,8 +179,8 @@ def tabulate_event_study(
         body += [(heading,)] * bool(len(part))
         for _, row in part.iterrows():
             when = wording.format_period(row["event_time"])
-            estimate, error, interval, p, *counts = effect_row(row, about.unit)
-            band = wording.format_interval(row["band_low"], row["band_high"], about.unit)
+            estimate, error, interval, p, *counts = effect_row(row, about.print_unit)
+            band = wording.format_interval(row["band_low"], row["band_high"], about.print_unit)
             if row["is_reference"]:
                 body.append((f"{when} (base)", estimate, *[wording.BLANK] * 6))
             else:
@@ -222,7 +222,7 @@ def tabulate_aggregations(
     body: list[tuple[str, ...]] = []
     for heading, part, column, label in labelled:
         body += [(heading,)] * bool(len(part))
-        body += [(label(row[column]), *effect_row(row, about.unit)) for _, row in part.iterrows()]
+        body += [(label(row[column]), *effect_row(row, about.print_unit)) for _, row in part.iterrows()]
     return Table(
         f"tbl-{name or f'aggregations-{outcome}'}".lower(),
         (Column("Average over"), *NUMBERS),
@@ -262,7 +262,7 @@ def tabulate_subgroups(
         body += [
             (wording.label_subgroup(row["subgroup"]), *cells[:4], wording.format_p(row["p_adjusted"]), *cells[4:])
             for _, row in rows.iterrows()
-            for cells in [effect_row(row, about.unit)]
+            for cells in [effect_row(row, about.print_unit)]
         ]
     return Table(
         f"tbl-{name}",
@@ -313,11 +313,11 @@ def _count_cells(row: pd.Series) -> tuple[str, str]:
 
 def label_with_unit(about: Outcome) -> str:
     """The outcome as a heading of rows in its unit: "Minutes to school, minutes"."""
-    return ", ".join(filter(None, (about.label, wording.label_unit(about.unit))))
+    return ", ".join(filter(None, (about.label, wording.label_unit(about.print_unit))))
 
 
 def _caption(about: Outcome, how: str) -> str:
-    unit = wording.label_unit(about.unit)
+    unit = wording.label_unit(about.print_unit)
     return f"Effect on {wording.in_sentence(about.label)} {how}" + (f" ({unit})" if unit else "")
 
 

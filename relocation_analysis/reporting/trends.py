@@ -55,7 +55,7 @@ def plot_raw_trends(
 
 def draw_raw_trends(sheet: Sheet, means: pd.DataFrame, about: Outcome) -> list[Axes]:
     """One panel a cohort, on common axes; returns the panels."""
-    scale = wording.find_unit(about.unit).scale
+    scale = wording.find_unit(about.print_unit).scale
     never = means[means["cohort"].isna()].sort_values("time")
     cohorts = sorted(means["cohort"].dropna().unique())
     height, gap = sheet.get_size_inches()[1], 0.2
@@ -77,7 +77,7 @@ def draw_raw_trends(sheet: Sheet, means: pd.DataFrame, about: Outcome) -> list[A
     first.set_xlim(times[0] - 0.9, times[-1] + 0.9)
     first.margins(y=0.15)
     canvas.number_axis(first.yaxis)
-    unit = wording.label_unit(about.unit, level=True)
+    unit = wording.label_unit(about.print_unit, level=True)
     head = {"y": 1.0 - 0.05 / height, "va": "top", "color": canvas.HEAD}
     sheet.text(0.5 / canvas.WIDTH, s=", ".join(filter(None, (about.label, unit))), **head)
     if len(never):
@@ -105,6 +105,6 @@ def describe_raw_trends(means: pd.DataFrame, about: Outcome) -> str:
     for cohort, rows in means.sort_values("time").groupby("cohort", dropna=False):
         who = "those who never moved" if pd.isna(cohort) else f"those who moved in {cohort:g}"
         first, last = rows.iloc[0], rows.iloc[-1]
-        ends = [f"{wording.format_level(r['mean'], about.unit)} in {r['time']:g}" for r in (first, last)]
+        ends = [f"{wording.format_level(r['mean'], about.print_unit)} in {r['time']:g}" for r in (first, last)]
         parts.append(f"{who}, from {ends[0]} to {ends[1]}")
     return f"Mean of {wording.in_sentence(about.label)}: {'; '.join(parts)}."

@@ -1,7 +1,7 @@
 """How numbers and names are printed: one mapping of names to words, one function for each kind of number."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MINUS, EN_DASH, THIN = "\u2212", "\u2013", "\u2009"
 BLANK = EN_DASH
@@ -32,8 +32,6 @@ UNITS = {
     "hours": Unit("hours", "hours", 1),
     "months": Unit("months", "months", 2),
     "yuan": Unit("yuan", "yuan", 0),
-    "taka": Unit("taka", "taka", 3),
-    "kilocalories": Unit("kilocalories", "kilocalories", 3),
     "thousand yuan": Unit("thousand yuan", "thousand yuan", 2),
     "log": Unit("log points", "log points", 3),
     "SD": Unit("SD", "standard deviations", 2),
@@ -148,7 +146,11 @@ NO_INTERVAL = "No interval is given where fewer than five clusters remain on one
 
 
 def find_unit(unit: str) -> Unit:
-    """How `unit` is printed: by its entry of `UNITS`, else that of its first word, else as written."""
+    """How `unit` is printed: by its entry of `UNITS`, else that of its first word, else as written. After an @ stand the
+    decimals of an outcome that states them."""
+    if "@" in unit:
+        plain, _, decimals = unit.rpartition("@")
+        return replace(find_unit(plain), decimals=int(decimals))
     first = unit.split(" ")[0] if unit else ""
     if unit in UNITS:
         return UNITS[unit]

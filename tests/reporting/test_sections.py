@@ -47,7 +47,7 @@ def test_only_shows_nothing_for_another_kind_of_design(offer, design):
 
 def test_take_up_is_given_by_arm(offer):
     rows = {row[0]: row[1:] for row in sections.tabulate_take_up(offer[0]).rows}
-    assert set(rows) == {"control", "cash", "credit"}
+    assert set(rows) == {"control", "cash", "credit", "Effect of the offer", "Effect of the offer, within strata"}
     assert rows["control"][0] == "no" and rows["cash"][0] == "yes" and rows["cash"][1] == "240"
 
 
