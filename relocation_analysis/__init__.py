@@ -41,7 +41,7 @@ _PUBLIC = {
     "reporting.forest": ("plot_balance", "plot_estimators", "plot_forest", "plot_headlines"),
     "reporting.tables": ("tabulate_aggregations", "tabulate_estimators", "tabulate_event_study", "tabulate_headlines",
                          "tabulate_subgroups"),
-    "reporting.record_tables": ("tabulate_checks", "tabulate_flow", "tabulate_frame", "tabulate_truth"),
+    "reporting.record_tables": ("tabulate_checks", "tabulate_flow", "tabulate_truth"),
     "reporting.narrative": ("describe_answer", "describe_domain", "describe_harms", "describe_horizon",
                             "describe_pretrends", "describe_study", "describe_verdict"),
     "reporting.check_tables": ("tabulate_check_tables", "tabulate_errors", "tabulate_event_times"),

@@ -274,17 +274,17 @@ def publish(effects=None, checks=None, flow=None) -> Records:
     """
     import pandas as pd
 
+    from relocation_analysis.estimation.checks import check_frame
+
     def many(value) -> list:
         return list(value) if isinstance(value, (list, tuple)) else [value]
 
     def stack(frames: list) -> "pd.DataFrame | None":
         return pd.concat(frames, ignore_index=True) if frames else None
 
-    columns = ("outcome", "name", "null", "statistic", "p_value", "passed", "note")
-    rows = None if checks is None else [[getattr(c, column) for column in columns] for c in many(checks)]
     return Records(
         effects=None if effects is None else stack([e.table for e in many(effects)]),
-        checks=None if rows is None else pd.DataFrame(rows, columns=columns).astype({"passed": object}),
+        checks=None if checks is None else check_frame(many(checks)).astype({"passed": object}),
         flow=None if flow is None else stack(many(flow)),
     )
 

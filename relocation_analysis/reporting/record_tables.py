@@ -1,6 +1,6 @@
 """Tables of what stands beside the effects: who was counted, what was checked, what is known to be true."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -157,35 +157,3 @@ def _truth_row(row: pd.Series, unit: str) -> tuple[str, ...]:
         what += f", {wording.in_sentence(wording.label_subgroup(row['subgroup']))}"
     off = wording.format_number(row["estimate"] - row["truth"], unit)
     return what, wording.format_number(row["truth"], unit), estimate, interval, off, holds
-
-
-def tabulate_frame(
-    frame: pd.DataFrame,
-    name: str,
-    caption: str,
-    columns: dict[str, tuple[str, Callable | None]],
-    note: str = "",
-) -> Table:
-    """Any table of facts: chosen columns with their heads and formats.
-
-    Parameters
-    ----------
-    frame : one row a row.
-    name : the end of the table's id.
-    columns : by column of `frame`, its head and the function that writes a value (`wording.format_count`),
-        or None where the value is text already.
-
-    Raises
-    ------
-    InputError : where `frame` has no row or lacks a column.
-    """
-    require_columns(frame, tuple(columns), f"The table {name!r}")
-    heads = tuple(Column(label, "left" if write is None else "right") for label, write in columns.values())
-    cells = [frame[column].map(write or _write_text) for column, (_, write) in columns.items()]
-    return Table(
-        f"tbl-{name}", heads, tuple(zip(*cells)), caption, note, "reporting.record_tables.tabulate_frame"
-    )
-
-
-def _write_text(value: object) -> str:
-    return wording.BLANK if pd.isna(value) or value == "" else str(value)

@@ -37,12 +37,6 @@ UNITS = {
     "SD": Unit("SD", "standard deviations", 2),
 }
 
-DOMAINS = {
-    "employment": "Employment",
-    "schooling": "Schooling",
-    "health_access": "Access to health care",
-    "other": "Other outcomes",
-}
 ROLES = {
     "primary": "Primary outcomes",
     "secondary": "Secondary outcomes",
@@ -213,14 +207,6 @@ def format_p(p: float) -> str:
     return f"{p:.3f}".removeprefix("0")
 
 
-def say_p(p: float) -> str:
-    """A p-value as a sentence has it: "p = .043", "p < .001"."""
-    text = format_p(p)
-    if text == BLANK:
-        return "p unknown"
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
 def format_count(value: float) -> str:
     """A count: "1,240"."""
     return BLANK if value is None or not math.isfinite(value) else f"{round(value):,}"
@@ -307,14 +293,6 @@ def label_aggregation(name: str) -> str:
 
 def label_offered(offered: int) -> str:
     return "Offered" if offered else "Not offered"
-
-
-def label_domain(name: str) -> str:
-    return DOMAINS.get(name, spell_out(name))
-
-
-def label_role(name: str) -> str:
-    return ROLES.get(name, spell_out(name))
 
 
 def label_check(name: str) -> str:

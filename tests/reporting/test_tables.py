@@ -11,7 +11,6 @@ from relocation_analysis.reporting.record_tables import (
     FLOW,
     tabulate_checks,
     tabulate_flow,
-    tabulate_frame,
     tabulate_truth,
 )
 from relocation_analysis.reporting.tables import (
@@ -21,7 +20,6 @@ from relocation_analysis.reporting.tables import (
     tabulate_headlines,
     tabulate_subgroups,
 )
-from relocation_analysis.reporting.wording import format_count
 
 POWER = pd.DataFrame({"outcome": ["offfarm_wage"], "benchmark": [0.05], "power": [0.914], "mde": [0.042]})
 
@@ -194,16 +192,6 @@ def test_the_truth_stands_beside_the_estimate_of_the_same_cells(effects, codeboo
     )
 
 
-def test_any_frame_can_be_a_table_with_chosen_columns():
-    frame = pd.DataFrame({"claim": ["jobs", None], "n": [1240.0, np.nan], "other": [1, 2]})
-    table = tabulate_frame(
-        frame, "ledger", "The claims", {"claim": ("Claim", None), "n": ("People", format_count)}
-    )
-    assert table.rows == (("jobs", "1,240"), ("\u2013", "\u2013"))
-    assert [column.align for column in table.columns] == ["left", "right"]
-    assert table.id == "tbl-ledger"
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -213,10 +201,6 @@ def test_any_frame_can_be_a_table_with_chosen_columns():
         (
             lambda e, c: tabulate_headlines(e, {k: v for k, v in c.items() if k != "unmet"}),
             "'unmet' is not one of",
-        ),
-        (
-            lambda e, c: tabulate_frame(pd.DataFrame({"a": [1]}), "x", "X", {"b": ("B", None)}),
-            "the first 'b'",
         ),
         (lambda e, c: tabulate_flow(pd.DataFrame(columns=FLOW), c), "it has no rows"),
     ],
