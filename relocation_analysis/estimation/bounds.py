@@ -167,7 +167,8 @@ def _note(bounds: Bounds) -> str:
     if not bounds.trimmed_side:
         return f"{response} Nothing is trimmed, so the bounds say nothing beyond the estimate: {unknown}"
     side = "offered" if bounds.trimmed_side == "offered" else "not offered"
-    trimmed = f"{response} The bounds trim {bounds.trimmed_rows:.1f} rows of those {side}."
+    trimmed = (f"{response} The bounds trim {bounds.trimmed_rows:.1f} rows of those {side} and run from {bounds.low:.4g} to "
+               f"{bounds.high:.4g}.")  # fmt: skip
     if bounds.trimmed_share < FEW_ROWS:
         return f"{trimmed} So few that they say nothing beyond the estimate: {unknown}"
     return f"{trimmed} They hold for those observed either way, if the offer moved everybody's response the same way."

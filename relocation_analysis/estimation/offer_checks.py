@@ -74,13 +74,17 @@ def check_strata(frame: pd.DataFrame, outcome: str, offer: Offer) -> Check:
     return Check(outcome, "strata", null, float(told), None, not same.any(), strata[same].reset_index(drop=True), note)
 
 
+NAMED = {"cluster_cr1": "CR1", "cluster_jackknife": "jackknife"}
+
+
 def check_errors(frame: pd.DataFrame, outcome: str, offer: Offer, clusters: tuple[str, ...]) -> Check:
     """The intention to treat with every error that could be defended: CR1 and the jackknife, by each of these columns."""
     table = pd.concat([_errors(frame, outcome, offer, cluster) for cluster in clusters], ignore_index=True)
     sizes = table["std_error"].dropna()
     ratio = float(sizes.max() / sizes.min()) if len(sizes) else None
     agree = (table["p_value"] < 1 - LEVEL).nunique() == 1
-    note = ("The statistic is the largest error over the smallest. " +
+    listed = "; ".join(f"{NAMED[row.se_type]} by {row.cluster} {row.std_error:.4g} (p {row.p_value:.3f})" for row in table.itertuples())
+    note = (f"The statistic is the largest error over the smallest: {listed}. " +
             ("They lead to the same conclusion at 5%." if agree else "They do not lead to the same conclusion at 5%."))  # fmt: skip
     return Check(
         outcome, "errors", "The conclusion does not depend on how the error is computed", ratio, None, agree, table, note

@@ -109,8 +109,10 @@ def test_what_the_bounds_cannot_say_is_said():
     rng = np.random.default_rng(5)
     y, offered = rng.normal(size=2000), np.repeat([1, 0], 1000)
     y[[0, 1, 1000]] = NAN
-    few = check_bounds("y", 0.0, bounds_of(y, offered), 0.6)
-    assert "The bounds trim 1.0 rows of those not offered. So few that they say nothing beyond the estimate" in few.note
+    found = bounds_of(y, offered)
+    few = check_bounds("y", 0.0, found, 0.6)
+    assert f"The bounds trim 1.0 rows of those not offered and run from {found.low:.4g} to {found.high:.4g}." in few.note
+    assert "So few that they say nothing beyond the estimate" in few.note
     assert few.passed is True
     y[1] = 0.0
     alike = check_bounds("y", 0.0, bounds_of(y, offered), 1.0)
