@@ -138,3 +138,47 @@ def test_a_comparison_without_movers_says_so(tmp_path):
     study = comparison_study(tmp_path, relocated=0)
     with pytest.raises(InputError, match="moved|relocated|treated"):
         estimate(build_design(check_panel(read_panel(study), study), study))
+
+
+def test_an_outcome_keeps_its_age_universe_and_its_level_with_one_row_per_unit(tmp_path):
+    study = comparison_study(tmp_path)
+    panel = check_panel(read_panel(study), study)
+    design = build_design(panel, study)
+    inside = panel["age"].apply(np.floor).between(16, 59)
+    assert 0 < (~inside).sum()
+    assert set(design.flow["step"]) == {"file", "universe"}
+    assert design.flow["rows_left"].iloc[-1] == inside.sum()
+    assert set(estimate(design).table["n_units"]) == {inside.sum()}
+    comparison_study(tmp_path, log_income_pc=1.0)
+    with pytest.raises(InputError, match="log_income_pc belongs to the household"):
+        again = read_study(tmp_path / "own.toml")
+        check_panel(read_panel(again).assign(household=1), again)
+
+
+def test_a_design_column_that_is_not_there_is_named_before_anything_is_estimated(tmp_path):
+    study = comparison_study(tmp_path)
+    with pytest.raises(InputError, match="'relocated' is not among"):
+        check_panel(read_panel(study).drop(columns="relocated"), study)
+    with pytest.raises(InputError, match="weight must be positive"):
+        check_panel(read_panel(study).assign(weight=-1.0), study)
+
+
+def test_an_exclusion_holds_in_a_rollout_too_and_is_a_row_of_its_flow(tmp_path):
+    plain = read_study("simulated", parameters={"villages": 20, "counties": 2})
+    read_panel(plain).to_csv(tmp_path / "panel.csv", index=False)
+    text = 'name = "own"\ntitle = "Own"\n[data]\npath = "panel.csv"\n'
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "less.toml").write_text(
+        text + '[[exclude]]\noutcomes = ["unmet"]\ncolumn = "sex"\nequals = "male"\nreason = "only women were asked"\n', encoding="utf-8")  # fmt: skip
+    tables = []
+    for name in ("own.toml", "less.toml"):
+        study = read_study(tmp_path / name)
+        panel = check_panel(read_panel(study), study)
+        design = build_design(panel, study, ("unmet", "debt"))
+        tables.append((design, estimate(design).select(aggregation="headline", subgroup="all").table.set_index("outcome")))
+    (_, whole), (design, less) = tables
+    women = design.flow.query("outcome == 'unmet' and step == 'excluded'")
+    assert list(women["reason"]) == ["only women were asked"]
+    assert women["rows_dropped"].iloc[0] == (design.panel["sex"] == "male").sum()
+    assert less.loc["unmet", "n_units"] < 0.7 * whole.loc["unmet", "n_units"]
+    assert less.loc["debt", "estimate"] == whole.loc["debt", "estimate"]

@@ -23,7 +23,7 @@ def read_panel(study: Study) -> pd.DataFrame:
     Returns one row per unit and time, of the study's province where it names one.
     """
     if study.data.simulate:
-        return simulate_panel(study.province, study.simulation).panel
+        return _exclusions(_known(simulate_panel(study.province, study.simulation).panel, study), study)
     frame = _exclusions(_known(read_file(data_file(study), study.data.object), study), study)
     for canonical, column in study.columns.items():
         if column not in frame.columns:
@@ -69,6 +69,12 @@ def _exclusions(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
             flag = values.isna() if rule.missing else values == rule.equals
         flags[exclusion_column(number)] = flag.fillna(False).astype(bool)
     return frame.assign(**flags)
+
+
+def excluded_rows(panel: pd.DataFrame, study: Study, outcome: str, size: bool = True) -> list[tuple[str, pd.Series]]:
+    """(reason, flags) of each exclusion that the study states for an outcome; without `size`, not those of the largest."""
+    return [(rule.reason, panel[exclusion_column(number)]) for number, rule in enumerate(study.exclude)
+            if (rule.outcomes is None or outcome in rule.outcomes) and (size or rule.largest is None)]  # fmt: skip
 
 
 def exclusion_column(number: int) -> str:
@@ -146,7 +152,7 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
     outcomes = present_outcomes(panel, study)
     if study.design.kind != "rollout":
         return _check_roster(panel, study, outcomes)
-    _require_columns(panel, study, unit, cluster, outcomes)
+    _require_columns(panel, study, (unit, "time", "cohort", cluster), outcomes)
     panel = _canonical_types(panel, study, outcomes)
     _require_unique(panel, unit)
     for column in dict.fromkeys(("cohort", cluster)):
@@ -161,12 +167,18 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 def _check_roster(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
     """The same for one row per unit: the design itself is checked where it is estimated."""
-    unit = study.design.unit
-    if not outcomes:
-        _require_columns(panel, study, unit, study.design.cluster, outcomes)
+    unit, settings = study.design.unit, study.design
+    treatment = "offered" if settings.kind == "offer" else "relocated"
+    _require_columns(panel, study, (unit, treatment, settings.cluster, *settings.balance, *(["arm"] if settings.base_arm else [])), outcomes)
+    for outcome in outcomes.values():
+        if outcome.level != unit:
+            raise InputError(f"With one row per {unit} an outcome must belong to the {unit}",
+                             f"{outcome.name} belongs to the {outcome.level} and would count a {outcome.level} once for each {unit}",
+                             f"give one row per {outcome.level} with unit = {outcome.level!r}, or name other outcomes")  # fmt: skip
     panel = panel.copy(deep=False)
     before = [f"{name}_before" for name in outcomes]
-    for column in ("offered", "relocated", "weight", *study.design.covariates, *study.design.balance, *outcomes, *before):
+    numbers = settings.covariates if settings.kind == "offer" else ()
+    for column in ("offered", "relocated", "weight", "age", *numbers, *settings.balance, *outcomes, *before):
         if column in panel.columns:
             panel[column] = _numeric(panel, column)
     double = panel.duplicated(unit)
@@ -175,6 +187,8 @@ def _check_roster(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
                          f"{_row(panel, double, [unit])}", "keep one row per unit")  # fmt: skip
     for outcome in outcomes.values():
         _require_range(panel, outcome, unit)
+    if "weight" in panel.columns:
+        _require_positive_weight(panel)
     return panel.copy()
 
 
@@ -184,8 +198,8 @@ def _row(panel: pd.DataFrame, mask, columns) -> str:
     return ", ".join(f"{c} = {first[c]}" for c in dict.fromkeys(columns))
 
 
-def _require_columns(panel, study: Study, unit: str, cluster: str, outcomes) -> None:
-    needed = dict.fromkeys([unit, "time", "cohort", cluster, *study.design.strata, *study.design.covariates])
+def _require_columns(panel, study: Study, names: tuple[str, ...], outcomes) -> None:
+    needed = dict.fromkeys([*names, *study.design.strata, *study.design.covariates])
     needed |= dict.fromkeys(o.level for o in outcomes.values())
     if any(o.age_at or o.age_step for o in outcomes.values()):
         needed |= {"age": None}
@@ -212,10 +226,7 @@ def _canonical_types(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFram
         if missing.any():
             raise InputError(f"{column} must not be missing", f"it is in {missing.sum():,} of {len(panel):,} rows, first row "
                              f"{int(np.flatnonzero(missing)[0]) + 1}", "fill it in, or remove those rows")  # fmt: skip
-    bad = panel["weight"] <= 0
-    if bad.any():
-        raise InputError("weight must be positive", f"{bad.sum():,} rows have another, first {_row(panel, bad, ['weight'])}",
-                         "remove those rows, or correct the weight")  # fmt: skip
+    _require_positive_weight(panel)
     for column in ("time", "cohort"):
         fraction = panel[column].notna() & (panel[column] % 1 != 0)
         if fraction.any():
@@ -224,6 +235,13 @@ def _canonical_types(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFram
     panel["time"] = panel["time"].astype("int64")
     panel["cohort"] = panel["cohort"].astype("float64")
     return panel
+
+
+def _require_positive_weight(panel: pd.DataFrame) -> None:
+    bad = panel["weight"] <= 0
+    if bad.any():
+        raise InputError("weight must be positive", f"{bad.sum():,} rows have another, first {_row(panel, bad, ['weight'])}",
+                         "remove those rows, or correct the weight")  # fmt: skip
 
 
 def _numeric(panel: pd.DataFrame, column: str) -> pd.Series:

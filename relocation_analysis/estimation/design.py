@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.data.panel import exclusion_column, present_outcomes
+from relocation_analysis.data.panel import excluded_rows, present_outcomes
 from relocation_analysis.data.study import Study
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.estimation.access import add_time_account
@@ -97,10 +97,13 @@ def _roster_flow(panel: pd.DataFrame, outcome: Outcome, study: Study) -> list[tu
     """Rows of the file, those that an exclusion removes, and those on which the outcome or the design is not known."""
     keep = pd.Series(True, index=panel.index)
     rows = [(outcome.name, "file", f"rows of the file, one per {study.design.unit}", 0, 0, len(panel), len(panel))]
-    steps = [("excluded", rule.reason, ~panel[exclusion_column(number)])
-             for number, rule in enumerate(study.exclude) if rule.outcomes is None or outcome.name in rule.outcomes]  # fmt: skip
+    steps = [("excluded", reason, ~flags) for reason, flags in excluded_rows(panel, study, outcome.name)]
+    if outcome.age_at is not None:
+        steps.append(("universe", f"not aged {outcome.age_min}-{outcome.age_max}", in_universe(panel, outcome)))
     steps.append(("missing", "the outcome is not known or not defined", panel[outcome.name].notna()))
-    for name in dict.fromkeys((study.design.cluster, *study.design.strata)):
+    settings, before = study.design, f"{outcome.name}_before"
+    needed = ("offered", *settings.strata, *settings.covariates) if settings.kind == "offer" else ("relocated",)
+    for name in dict.fromkeys((settings.cluster, *needed, *([before] if settings.kind == "comparison" and before in panel else []))):
         steps.append(("design", f"{name} is not known", panel[name].notna()))
     for step, reason, condition in steps:
         left = keep & condition
@@ -109,6 +112,13 @@ def _roster_flow(panel: pd.DataFrame, outcome: Outcome, study: Study) -> list[tu
             rows.append((outcome.name, step, reason, dropped, dropped, int(left.sum()), int(left.sum())))
         keep = left
     return rows
+
+
+def in_universe(panel: pd.DataFrame, outcome: Outcome) -> pd.Series:
+    """Whether the age of each unit is in the outcome's universe; with one row per unit there is one age."""
+    if outcome.age_at is None:
+        return pd.Series(True, index=panel.index)
+    return np.floor(panel["age"]).between(outcome.age_min, outcome.age_max)
 
 
 def _wanted(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None) -> dict[str, Outcome]:
@@ -159,7 +169,7 @@ def _fix_traits(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
 def _exclude(panel: pd.DataFrame, outcome: Outcome, study: Study, cohorts) -> tuple[pd.DataFrame, list[tuple], float]:
     """Set the outcome to missing where it does not count; one flow row per step; the weight of movers without a base."""
     values = panel[outcome.name]
-    steps = []
+    steps = [("excluded", reason, ~flags) for reason, flags in excluded_rows(panel, study, outcome.name)]
     if outcome.age_at is not None:
         age = np.floor(panel["age_baseline" if outcome.age_at == "baseline" else "age"])
         when = "at the first wave" if outcome.age_at == "baseline" else "at the time"

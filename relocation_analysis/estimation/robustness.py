@@ -7,6 +7,7 @@ from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, 
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import Design, primary_outcome
 from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.estimation.estimate import is_adjusted
 from relocation_analysis.estimation.placebo import (
     check_leave_one_out,
     check_placebo_dates,
@@ -56,7 +57,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
             checks += _check_outcome(design, effects, name)
             checks.append(check_power(power, name))
     shown = primary_outcome(design)
-    if shown in set(power["outcome"]):
+    if shown in set(power["outcome"]) and not is_adjusted(design, design.outcomes[shown]):  # the curve adjusts for nothing
         curve = specification_curve(design, shown)
         checks.append(replace(check_specifications(shown, curve), table=curve))
     return checks

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
-from relocation_analysis.data.panel import exclusion_column
+from relocation_analysis.data.panel import excluded_rows
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.comparison import Comparison, estimate_comparison
 from relocation_analysis.estimation.confounding import check_confounding, regress
-from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.design import Design, in_universe
 from relocation_analysis.estimation.effects import Effects, join_effects
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.estimation.offer import estimate_offer, estimate_take_up
@@ -20,12 +20,11 @@ from relocation_analysis.estimation.wild import check_wild
 from relocation_analysis.randomness import generator
 
 
-def roster_of(design: Design, name: str) -> pd.DataFrame:
-    """The rows for which an outcome is defined, observed or not."""
-    keep = np.ones(len(design.panel), dtype=bool)
-    for number, rule in enumerate(design.study.exclude):
-        if rule.outcomes is None or name in rule.outcomes:
-            keep &= ~design.panel[exclusion_column(number)].to_numpy()
+def roster_of(design: Design, name: str, size: bool = True) -> pd.DataFrame:
+    """The rows for which an outcome is defined, observed or not; without `size`, those left out for their size too."""
+    keep = in_universe(design.panel, design.outcomes[name])
+    for _, flags in excluded_rows(design.panel, design.study, name, size):
+        keep &= ~flags
     return design.panel[keep]
 
 
@@ -110,7 +109,7 @@ def _check_exclusions(design: Design, name: str, frame: pd.DataFrame) -> list[Ch
     chosen = [r for r in design.study.exclude if r.largest is not None and (r.outcomes is None or name in r.outcomes)]
     if not chosen:
         return []
-    parts = {"without them": frame, "with them": design.panel}
+    parts = {"without them": frame, "with them": roster_of(design, name, size=False)}
     rows = [estimate_offer(part, design.outcomes[name], offer_of(design)).select(aggregation="headline").table for part in parts.values()]
     table = pd.concat(rows, ignore_index=True)[["estimate", "std_error", "p_value", "conf_low", "conf_high", "n_units"]]
     table.insert(0, "rows", list(parts))

@@ -25,7 +25,7 @@ from relocation_analysis.estimation.estimate import (
     multipliers_of,
     outcome_cells,
 )
-from relocation_analysis.estimation.honest import check_honest
+from relocation_analysis.estimation.honest import NULLS, check_honest
 from relocation_analysis.estimation.inference import LEVEL, joint_test
 from relocation_analysis.estimation.power import POWER
 
@@ -159,6 +159,9 @@ def check_honest_headline(design: Design, effects: Effects, name: str, restricti
     size = fit.size.sum(0)[np.searchsorted(fit.cohorts, [c.cohort for c in fit.contrasts])] * headline_members(fit)
     covered = np.array([c.event_time for c in fit.contrasts])
     weights = np.array([size[covered == t].sum() for t in times[known]])
+    if weights.sum() < size.sum():
+        return Check(name, f"honest_{restriction}", NULLS[restriction], None, None, None, None,
+                     "An exposure of the headline has too few clusters for an error. It cannot be judged.")  # fmt: skip
     influence = rows.influence[:, known]
     return check_honest(name, rows.table["estimate"].to_numpy()[known], influence.T @ influence, times[known],
                         weights / (weights.sum() or 1.0), restriction, float(reference.max(initial=-1.0)))  # fmt: skip

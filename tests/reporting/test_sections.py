@@ -31,7 +31,7 @@ def offer(tmp_path_factory):
     village = np.repeat(np.arange(90), 8)
     arm = np.array(["control", "cash", "credit"])[village % 3]
     moved = (draw.random(len(village)) < np.where(arm == "control", 0.2, 0.6)).astype(int)
-    frame = pd.DataFrame({"person": range(len(village)), "village": village, "county": village // 30, "arm": arm, "relocated": moved,
+    frame = pd.DataFrame({"person": range(len(village)), "village": village, "county": village // 30, "age": 30, "arm": arm, "relocated": moved,
                           "offered": (arm != "control").astype(int), "months_worked": np.clip(4 + 2 * moved + draw.normal(size=len(village)), 0, 12)})  # fmt: skip
     frame.to_csv(folder / "panel.csv", index=False)
     (folder / "own.toml").write_text(OFFER, encoding="utf-8")
