@@ -25,7 +25,7 @@ bench: $(READY)
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest. Any uv here will do.
 lock: $(if $(wildcard $(BIN)/uv),,$(READY))
-	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --fork-strategy fewest \
+	$(BIN)/uv pip compile pyproject.toml --extra test --extra cluster --universal --python-version 3.11 --fork-strategy fewest \
 	    --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet $(UPGRADE) \
 	    --output-file requirements.lock
 

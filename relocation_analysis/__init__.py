@@ -34,6 +34,7 @@ _PUBLIC = {
     "estimation.offer": ("estimate_offer", "estimate_take_up"),
     "estimation.comparison": ("estimate_comparison",),
     "estimation.sensitivity": ("check_pretrends", "known_truth"),
+    "reporting.disclosure": ("open_report",),
     "reporting.exhibits": ("Figure", "Prose", "Table", "publish"),
     "reporting.figures": ("plot_cell_map", "plot_event_study"),
     "reporting.trends": ("plot_raw_trends",),

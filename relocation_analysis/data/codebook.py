@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from relocation_analysis.language import _, spoken
 from relocation_analysis.paths import DATA
 
 DOMAINS = ("employment", "schooling", "health_access", "other")
@@ -60,7 +61,8 @@ class Outcome(BaseModel):
 
     @property
     def label(self) -> str:
-        return self.label_en
+        """The label in the language spoken: the codebook's own where it has one, else what the catalogue says."""
+        return getattr(self, f"label_{spoken()}", None) or _(self.label_en)
 
 
 def read_codebook() -> dict[str, Outcome]:

@@ -64,5 +64,16 @@ def read_provinces() -> "pd.DataFrame":
 @cache
 def province_slugs() -> tuple[str, ...]:
     """The names by which studies and folders call the provinces, in the order of data/provinces.csv."""
+    return tuple(_province_names())
+
+
+@cache
+def _province_names() -> dict[str, dict[str, str]]:
     with open(DATA / "provinces.csv", encoding="utf-8", newline="") as file:
-        return tuple(row["slug"] for row in csv.DictReader(file))
+        return {row["slug"]: row for row in csv.DictReader(file)}
+
+
+def label_province(slug: str, language: str) -> str:
+    """The name of a province: "Guizhou", or in Chinese its full official one; another name as a reader writes it."""
+    names = _province_names().get(slug, {})
+    return names.get(f"name_{language}") or names.get("name_en") or slug.replace("_", " ").title()

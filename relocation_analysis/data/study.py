@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from relocation_analysis.data.codebook import Outcome, read_codebook
-from relocation_analysis.data.facts import province_slugs
+from relocation_analysis.data.facts import label_province, province_slugs
 from relocation_analysis.data.simulation_parameters import SimulationParameters
 from relocation_analysis.errors import InputError, nearest, unknown_name
+from relocation_analysis.language import SOURCE, list_languages
 from relocation_analysis.paths import DATA
 
 STUDIES = DATA / "studies"
@@ -94,6 +95,17 @@ class DesignSettings(Strict):
     caliper: float = Field(default=0.2, gt=0, le=2)
 
 
+class Translation(Strict):
+    """The texts of a study in another language, `[translation.zh]`; a text that is left out is said in English."""
+
+    title: str | None = None
+    subtitle: str | None = None
+    estimand: str | None = None
+    context: str | None = None
+    citation: str | None = None
+    reasons: dict[str, str] = {}
+
+
 class Study(Strict):
     """A study file, checked. Every field but the nested tables can be set by `-p NAME=VALUE`, as can those of
     `[design]` and `[simulation]`."""
@@ -102,7 +114,9 @@ class Study(Strict):
     title: str
     subtitle: str = ""
     province: str | None = None
-    language: Literal["en"] = "en"
+    language: str = SOURCE
+    disclosure: Literal["restricted", "public"] = "restricted"
+    threshold: int = Field(default=10, ge=3)
     outcomes: tuple[str, ...] | None = None
     primaries: tuple[str, ...] = ()
     subgroups: tuple[str, ...] = ()
@@ -120,6 +134,7 @@ class Study(Strict):
     design: DesignSettings = DesignSettings()
     outcome: dict[str, dict[str, Any]] = {}
     simulation: SimulationParameters | None = None
+    translation: dict[str, Translation] = {}
     file: str = Field(default="", exclude=True)
     origin: str = Field(default="", exclude=True)
     changed: dict[str, Any] = Field(default={}, exclude=True)
@@ -156,12 +171,18 @@ class Study(Strict):
 
     @property
     def province_label(self) -> str:
-        """The English name of the province, or blank where the study has none."""
-        return "" if self.province is None else self.province.replace("_", " ").title()
+        """The name of the province in the study's language, in official full form in Chinese, as it stands where it is
+        none of the programme's; blank where the study has none."""
+        return "" if self.province is None else label_province(self.province, self.language)
+
+    def say(self, name: str) -> str:
+        """A text of the study (title, subtitle, estimand, context, citation) in its language, the province filled in."""
+        told = getattr(self.translation.get(self.language, Translation()), name) or getattr(self, name)
+        return told.strip().replace("{province}", self.province_label)
 
     @property
     def heading(self) -> str:
-        return self.title.replace("{province}", self.province_label)
+        return self.say("title")
 
 
 def list_studies() -> dict[str, Path]:
@@ -208,6 +229,8 @@ def read_study(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError("A study file must be TOML", f"{path.name}: {error}", "correct that line") from None
     _check_tables(content, path)
+    if language not in list_languages():
+        raise unknown_name("The language", language, list_languages())
     content["language"] = language
     if province is not None:
         content["province"] = province
@@ -228,7 +251,7 @@ def read_study(
 
 
 def _check_tables(content: dict, path: Path) -> None:
-    for name in ("data", "columns", "missing", "design", "outcome", "simulation"):
+    for name in ("data", "columns", "missing", "design", "outcome", "simulation", "translation"):
         if not isinstance(content.get(name, {}), dict):
             raise InputError("Every setting of a study must be known and of its type",
                              f"{name} of {path.name} is not a table (found {content[name]!r})",
@@ -241,8 +264,8 @@ def settable(simulated: bool) -> dict[str, tuple[str, str]]:
     A name of [design] or [simulation] may be written in full, as in design.anticipation. Without the table, a name that
     both have means the simulator's knob where the data are simulated.
     """
-    nested = {"data", "columns", "missing", "unknown", "exclude", "design", "outcome", "simulation", "file", "origin", "changed", "name",
-              "language", "province"}  # fmt: skip
+    nested = {"data", "columns", "missing", "unknown", "exclude", "design", "outcome", "simulation", "translation", "file", "origin", "changed", "name",
+              "language", "province", "disclosure"}  # fmt: skip
     tables = {"design": DesignSettings} | ({"simulation": SimulationParameters} if simulated else {})
     names = {}
     for table, model in tables.items():

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 from relocation_analysis.data.sources import MIRROR
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
+from relocation_analysis.language import SOURCE
 from relocation_analysis.reporting.exhibits import META, Table, escape_markdown, frame_from_json
 
 SOURCE_DATE_EPOCH = 1577836800  # 2020-01-01: a fixed date for everything that insists on carrying one
@@ -123,13 +124,14 @@ def run_chapters(
 
 
 def read_chapter(name: str, path: Path, parameters: dict) -> NotebookNode:
-    """The notebook at `path`, checked: it opens and its `parameters` cell defines exactly `parameters`."""
+    """The notebook at `path` in one language, checked: it opens and its `parameters` cell defines exactly `parameters`."""
     from papermill import inspect_notebook
 
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
         raise ChapterError(name, f"{path.name} is not a readable notebook ({error})") from None
+    notebook = in_language(notebook, parameters.get("language", SOURCE))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     defined = set(inspect_notebook(notebook))
     if defined != set(parameters):
@@ -138,6 +140,18 @@ def read_chapter(name: str, path: Path, parameters: dict) -> NotebookNode:
         )
         raise ChapterError(name, problem, notebook)
     return notebook
+
+
+def in_language(notebook: NotebookNode, language: str) -> NotebookNode:
+    """The notebook without the narrative cells of other languages."""
+    notebook.cells = [cell for cell in notebook.cells if cell_language(cell) in (None, language)]
+    return notebook
+
+
+def cell_language(cell: NotebookNode) -> str | None:
+    """The language of a narrative cell, from its tag `lang-en` or `lang-zh`; None for a cell of every language."""
+    tags = cell.metadata.get("tags", ())
+    return next((tag.removeprefix("lang-") for tag in tags if tag.startswith("lang-")), None)
 
 
 @contextmanager
@@ -339,11 +353,11 @@ def check_title(name: str, notebook: NotebookNode) -> str:
     return titles[0][1]
 
 
-def skipped_section(paths: dict[str, Path], reasons: dict[str, str]) -> NotebookNode:
+def skipped_section(paths: dict[str, Path], reasons: dict[str, str], language: str) -> NotebookNode:
     """What stands in the report in place of chapters that were not run: title and reason of each."""
     lines = ["# Not in this report", ""]
     for name, reason in reasons.items():
-        title = check_title(name, nbformat.read(paths[name], as_version=4))
+        title = check_title(name, in_language(nbformat.read(paths[name], as_version=4), language))
         lines.append(f"- *{title}* was not run. {escape_markdown(reason.rstrip('.'))}.")
     return normalise(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("\n".join(lines))]), "skipped"

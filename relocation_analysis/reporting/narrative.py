@@ -11,6 +11,7 @@ from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.estimation.sample import headline_shares
+from relocation_analysis.language import _
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.selection import MAIN
@@ -30,10 +31,10 @@ def describe_study(study: Study) -> Prose:
     if study.simulated:
         parts.append("**The data of this report are simulated.** They are drawn to resemble published figures and show what the "
                      "method would say; they are no evidence about any real household.")  # fmt: skip
-    parts += [study.context.strip(), study.estimand.strip()]
+    parts += [study.say("context"), study.say("estimand")]
     if study.citation:
-        parts.append(f"Source: {study.citation.strip()}")
-    return Prose("\n\n".join(part for part in parts if part).replace("{province}", study.province_label))
+        parts.append(_("Source: {citation}", citation=study.say("citation")))
+    return Prose("\n\n".join(part for part in parts if part))
 
 
 def describe_answer(design: Design, effects: Effects, power: pd.DataFrame) -> Prose:

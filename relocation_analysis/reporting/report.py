@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relocation_analysis.errors import unknown_name
+from relocation_analysis.language import speaking
 from relocation_analysis.paths import NOTEBOOKS
 from relocation_analysis.reporting import provenance
 
@@ -70,7 +71,8 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
-        _write_outputs(study, plan, draft, formats, progress, folder)
+        with speaking(study.language):
+            _write_outputs(study, plan, draft, formats, progress, folder)
         names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
         run = {"fingerprint": fingerprint, "study": study.name, "province": study.province}
         run |= {"language": study.language, "code": provenance.code_version(), "started": started.isoformat()}
@@ -141,9 +143,9 @@ def _join(study, plan: list[tuple[str, str]], chapters: dict):
     parts, reasons = dict(chapters), {name: reason for name, reason in plan if reason}
     if reasons:
         paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in reasons}
-        parts["skipped"] = execute.skipped_section(paths, reasons)
-    metadata = {"title": study.heading, "subtitle": study.subtitle, "language": study.language}
-    metadata |= {"simulated": study.simulated, "citation": study.citation}
+        parts["skipped"] = execute.skipped_section(paths, reasons, study.language)
+    metadata = {"title": study.heading, "subtitle": study.say("subtitle"), "language": study.language}
+    metadata |= {"simulated": study.simulated, "citation": study.say("citation")}
     last_page = provenance.record(study, render.labelled(parts, study.language))
     return execute.join(parts, execute.closing_cells(provenance.introduction(), last_page), metadata)
 

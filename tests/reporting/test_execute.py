@@ -119,7 +119,7 @@ def test_a_chapter_has_one_title_in_its_first_cell(tmp_path):
 
 def test_the_record_says_which_chapter_was_not_run_and_why():
     part = skipped_section(
-        {"beta": NOTEBOOKS / "beta.ipynb"}, {"beta": "The study has no outcome of this domain"}
+        {"beta": NOTEBOOKS / "beta.ipynb"}, {"beta": "The study has no outcome of this domain"}, "en"
     )
     record = join({"skipped": part}, [], {"title": "T", "language": "en", "simulated": False})
     assert record.cells[0].source == (
