@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 MINUS, EN_DASH, THIN = "\u2212", "\u2013", "\u2009"
 BLANK = EN_DASH
+WITHHELD = "[c]"  # confidential: official statistics write it so
 
 
 @dataclass(frozen=True)
