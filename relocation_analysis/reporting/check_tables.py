@@ -17,9 +17,9 @@ from relocation_analysis.reporting.tables import left, right, show_clusters
 
 HEADS = {
     "single_cohorts": (mark("Effect without each cohort in turn"),
-                       {"cohort": mark("Cohort left out"), "estimate": mark("Effect"), "std_error": mark("Error")}),
-    "honest_relative_magnitudes": (mark("Honest intervals: the difference in trends after the move steps by up to M times its largest step before"),
-                                   {"M": mark("M"), "low": mark("Low"), "high": mark("High")}),
+                       {"cohort": mark("Cohort left out"), "estimate": mark("Effect"), "std_error": mark("SE")}),
+    "honest_relative_magnitudes": (mark("Honest intervals: the difference in trends after the move steps by up to M times its largest"
+                                        " step before"), {"M": mark("M"), "low": mark("Low"), "high": mark("High")}),
     "honest_smoothness": (mark("Honest intervals: the slope of the difference in trends changes by up to M a period"),
                           {"M": mark("M"), "low": mark("Low"), "high": mark("High")}),  # this M is in the unit of the outcome
     "attrition": (mark("Share of the first wave's units that are observed"),
@@ -97,7 +97,8 @@ def _error_row(row: Mapping, unit: str, withheld: bool) -> tuple[str, ...]:
 
 def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Table:
     """The effect on each outcome by years since the move: estimate and 95% interval, a blank beyond the horizon."""
-    rows = released(effects).table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all' and event_time >= 0")
+    table = released(effects).table
+    rows = table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all' and event_time >= 0")
     times = sorted(rows["event_time"].unique())
     body: list[tuple[str, ...]] = []
     for name in rows["outcome"].unique():

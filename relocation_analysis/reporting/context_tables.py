@@ -47,7 +47,7 @@ def tabulate_programme(study: Study) -> Table | Prose:
         _("Registered movers are those on the register of the poor; accompanying households moved with them and are not in the"
           " estimates. The two are never added up or mixed."),
         _("As of {date}. Source: {source}", date=row["as_of"], source=row["source"])])  # fmt: skip
-    return Table("tbl-programme", (*left(mark("Figure")), *right(mark("Number")), *left(mark("Status"))), tuple(body),
+    return Table("tbl-programme", (*left(mark("Quantity")), *right(mark("Number")), *left(mark("Status"))), tuple(body),
                  _("The programme in {province}, 2016 to 2020", province=label_province(study.province, spoken())),
                  note, "reporting.context_tables.tabulate_programme")  # fmt: skip
 

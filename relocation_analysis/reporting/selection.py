@@ -52,7 +52,7 @@ def withhold_shares(counts: Sequence[float]) -> list[bool]:
 
 def is_share_safe(part: float, total: float) -> bool:
     """Whether a share may be shown: neither its part nor the rest of the whole is a count that is withheld."""
-    return bool(np.isfinite([release_count(part), release_count(total - part)]).all())
+    return kept().public or bool(np.isfinite([release_count(part), release_count(total - part)]).all())
 
 
 def show_count(count: float) -> str:
@@ -71,16 +71,12 @@ def close_note(note: str, rows: Iterable[tuple[str, ...]], withheld: bool = Fals
     """
     rule = kept()
     marked = any(wording.WITHHELD in cell for row in rows if len(row) > 1 for cell in row[1:])
-    why = say_withheld() if withheld else _("[c]: withheld, because it is a count below {threshold}, or would reveal one.", threshold=rule.threshold)
+    why = _("[c]: withheld, because it is a count below {threshold}, or would reveal one.", threshold=rule.threshold)
+    if withheld:
+        why = _("[c]: withheld, because fewer than {threshold} units or {clusters} clusters on a side stand behind it, or because it would"
+                " reveal such a number.", threshold=rule.threshold, clusters=rule.clusters)  # fmt: skip
     rounded = _("Counts are rounded to {base}.", base=rule.base) if counts and not rule.public else ""
     return join_sentences([note, why if marked else "", rounded])
-
-
-def say_withheld() -> str:
-    """Why an effect is withheld."""
-    rule = kept()
-    return _("[c]: withheld, because fewer than {threshold} units or {clusters} clusters on a side stand behind it, or because it would"
-             " reveal such a number.", threshold=rule.threshold, clusters=rule.clusters)  # fmt: skip
 
 
 def say_exposures(effects: Effects) -> str:

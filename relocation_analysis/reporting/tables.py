@@ -77,7 +77,7 @@ def tabulate_headlines(
             about = codebook[row["outcome"]]
             cells = (about.label, wording.label_narrow_unit(about.print_unit), *effect_cells(row, about.print_unit), _holm(row))
             cells += _power_cells(row, powers.get(about.name), about.print_unit) if powers else ()
-            body.append((*cells, *_count_cells(row), *((_coverage_cell(row, coverage),) if coverage else ())))
+            body.append((*cells, *_count_cells(row), *((show_coverage(coverage.get(about.name), row),) if coverage else ())))
     return Table(
         f"tbl-{name}",
         columns,
@@ -103,10 +103,11 @@ def _power_cells(row: Mapping, power: dict | None, unit: str) -> tuple[str, str]
     return found, wording.format_number(power["mde"], unit)
 
 
-def _coverage_cell(row: Mapping, coverage: Mapping[str, float]) -> str:
-    """The share of the mover-years covered, which says of nobody what he is: all of them may be shown, a few not."""
-    share = coverage.get(row["outcome"], np.nan)
-    if row["withheld"] or not (np.isnan(share) or np.isclose(share, 1) or is_share_safe(share * row["n_units"], row["n_units"])):
+def show_coverage(share: float | None, row: Mapping) -> str:
+    """The share of the mover-years that a headline covers. That all are covered says nothing of anybody; that a few are not, or
+    only a few are, is withheld."""
+    known = share is not None and np.isfinite(share)
+    if row["withheld"] or (known and not np.isclose(share, 1) and not is_share_safe(share * row["n_units"], row["n_units"])):
         return wording.WITHHELD
     return wording.format_share(share)
 

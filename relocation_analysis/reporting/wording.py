@@ -91,8 +91,8 @@ def _say(text: str) -> str:
 
 
 def beside(left: str, right: str) -> str:
-    """One beside the other, with a space unless the right begins with Chinese or a slash."""
-    return f"{left}{right}" if right[:1] == "/" or right[:1] >= CHINESE or not right else f"{left} {right}"
+    """One beside the other, with a space unless the right begins with Chinese, a slash or %."""
+    return f"{left}{right}" if not right or right[0] in "/%" or right[0] >= CHINESE else f"{left} {right}"
 
 
 def format_number(value: float, unit: str = "") -> str:
@@ -197,15 +197,15 @@ def say_part(part: float, total: float) -> str:
     return _("{part} of the {total}", part=say_count(part), total=say_count(total))
 
 
-def say_units(count: float, unit: str) -> str:
-    """How many persons, households, villages or counties, in a sentence."""
+def say_units(n: str, unit: str) -> str:
+    """How many persons, households, villages or counties, in a sentence; `n` is the number as it is to be printed."""
     if unit == "person":
-        return _("{n} people", n=format_count(count))
+        return _("{n} people", n=n)
     if unit == "household":
-        return _("{n} households", n=format_count(count))
+        return _("{n} households", n=n)
     if unit == "village":
-        return _("{n} villages", n=format_count(count))
-    return _("{n} counties", n=format_count(count)) if unit == "county" else _("{n} units", n=format_count(count))
+        return _("{n} villages", n=n)
+    return _("{n} counties", n=n) if unit == "county" else _("{n} units", n=n)
 
 
 def in_sentence(label: str) -> str:
@@ -228,6 +228,12 @@ def label_narrow_unit(unit: str) -> str:
     """The unit in a narrow column: "pp"; Chinese is short enough written out."""
     how = find_unit(unit)
     return how.short if spoken() == SOURCE else how.long
+
+
+def label_plain_unit(unit: str) -> str:
+    """The unit written out after a number; the Chinese one has its measure word."""
+    how = find_unit(unit)
+    return how.long if spoken() == SOURCE else how.short
 
 
 def label_with_unit(label: str, unit: str) -> str:
