@@ -1,6 +1,7 @@
 """The abstract of a report, for a reader who knows no statistics: every number in it is computed."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,14 +13,15 @@ from relocation_analysis.data.panel import present_outcomes
 from relocation_analysis.estimation.design import Design, build_design
 from relocation_analysis.estimation.effects import Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, estimate, outcome_cells
-from relocation_analysis.language import SOURCE, _, join_list, join_sentences, mark, spoken
+from relocation_analysis.language import _, join_list, join_sentences, mark, spoken
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.disclosure import kept, release_count
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.narrative import SUBJECT, headline_rows, is_found, name_outcome
 from relocation_analysis.reporting.selection import is_share_safe
 
-LONGEST = {SOURCE: 140, "zh": 250}  # words, or characters of Chinese
+LONGEST = 140, 250  # words, and characters where these are Chinese
+WORD = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+")  # a Chinese character or sign, or a run of others such as a number
 LOGIC = {
     "rollout": mark("Had both otherwise changed alike, the difference between their changes is what the move did."),
     "offer": mark("Chance alone decided who was offered, so what they differ by afterwards is what the offer did."),
@@ -65,8 +67,7 @@ def _fit(sentences: list[tuple[str, int]]) -> str:
     text = ""
     for rank in range(max(rank for _sentence, rank in sentences) + 1):
         longer = join_sentences(sentence for sentence, own in sentences if own <= rank)
-        length = len(longer.split()) if spoken() == SOURCE else len(longer)
-        if rank and length > LONGEST.get(spoken(), LONGEST[SOURCE]):
+        if rank and len(WORD.findall(longer)) > LONGEST[spoken() == "zh"]:
             break
         text = longer
     return text

@@ -111,7 +111,7 @@ def describe_horizon(design: Design, effects: Effects) -> Prose:
 def describe_domain(design: Design, effects: Effects, power: pd.DataFrame) -> Prose:
     """The primaries of a domain in a sentence each, then every other outcome that differs from zero after adjustment."""
     rows = headline_rows(effects)
-    family = [name for name, row in rows.items() if pd.notna(row["p_adjusted"])]
+    tested = effects.select(aggregation="headline", subgroup="all", estimator=MAIN).table["p_adjusted"].notna().sum()
     others = {name: about for name, about in design.outcomes.items() if about.role != "primary" and name in rows}
     groups: dict[str, list[str]] = {"gains": [], "losses": [], "neither": []}
     for name, about in others.items():
@@ -122,10 +122,10 @@ def describe_domain(design: Design, effects: Effects, power: pd.DataFrame) -> Pr
         amount = wording.format_amount(estimate, about.print_unit)
         groups[kind].append(_("{label} ({amount})", label=name_outcome(about), amount=amount))
     text = [describe_answer(design, effects, power).markdown]
-    if len(family) > 1:
+    if tested > 1:
         gains, losses, neither = (join_list(items) if items else _("none") for items in groups.values())
         text += [_("Adjusted for the {n} outcomes tested in this chapter (Holm), these other effects also differ from zero at the 5% level.",
-                   n=wording.say_count(len(family))), _("Gains: {list}.", list=gains), _("Losses: {list}.", list=losses),
+                   n=wording.say_count(tested)), _("Gains: {list}.", list=gains), _("Losses: {list}.", list=losses),
                  _("Changes that are neither: {list}.", list=neither)]  # fmt: skip
     hidden = [name_outcome(about) for name, about in others.items() if rows[name]["withheld"]]
     text += [_("Withheld, because too few stand behind them: {list}.", list=join_list(hidden))] if hidden else []
