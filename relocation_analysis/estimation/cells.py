@@ -7,6 +7,7 @@ the largest one, and integers add up to the same number in any order, on any num
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +82,19 @@ def build_cells(
     cluster : column of the level at which relocation was assigned.
     by : baseline columns that split cells further: strata and subgroups.
     """
-    with duckdb.connect() as connection:
+    with duckdb.connect(config=_threads()) as connection:
         weighted = _attach(connection, panel)
         _observations(connection, outcome, cluster, by, weighted)
         keys = ("cluster", "cohort", "age", *by)
         scale, wscale = _scales(connection, outcome, weighted)
         cells = _time_cells(connection, outcome, keys, weighted, scale, wscale)
         return cells or _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
+
+
+def _threads() -> dict[str, str]:
+    """As many threads as numeric kernels may use here: one in a worker of a batch, else what DuckDB takes."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return {"threads": wanted} if wanted.isdigit() and int(wanted) > 0 else {}
 
 
 def _quote(name: str) -> str:

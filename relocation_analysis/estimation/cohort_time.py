@@ -9,7 +9,7 @@ the strata of the treated,
 with means m = (sum of weight x outcome) / (sum of weights), which are functions of additive cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -191,6 +191,7 @@ class _Grid:
     index: tuple[np.ndarray, np.ndarray, np.ndarray]
     strata: int
     cells: Cells
+    found: dict = field(default_factory=dict)  # rows by cohorts: contrasts share them
 
     @classmethod
     def of(cls, cells: Cells, strata: tuple[str, ...]) -> "_Grid":
@@ -203,11 +204,18 @@ class _Grid:
 
     def _sum(self, values: np.ndarray, columns, cohorts) -> np.ndarray:
         """(K, S, C) sums over the rows of some cohorts."""
-        k, g, s = self.index
-        rows = np.isin(self.cohorts, cohorts)[g]
-        out = np.zeros((len(self.clusters), self.strata, len(columns)))
-        np.add.at(out, (k[rows], s[rows]), values[np.ix_(rows, [c for c, _ in columns])])
-        return out
+        rows, place = self._rows_of(tuple(cohorts))
+        size = len(self.clusters) * self.strata
+        sums = [np.bincount(place, values[rows, c], minlength=size) for c, _ in columns]
+        return np.stack(sums, axis=-1).reshape(len(self.clusters), self.strata, len(columns))
+
+    def _rows_of(self, cohorts: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of some cohorts, and the place of each in a flattened (K, S)."""
+        if cohorts not in self.found:
+            k, g, s = self.index
+            rows = np.flatnonzero(np.isin(self.cohorts, cohorts)[g])
+            self.found[cohorts] = rows, k[rows] * self.strata + s[rows]
+        return self.found[cohorts]
 
     def sums(self, columns, cohorts) -> tuple[np.ndarray, np.ndarray]:
         return self._sum(self.cells.weight, columns, cohorts), self._sum(self.cells.total, columns, cohorts)

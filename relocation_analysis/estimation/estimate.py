@@ -1,6 +1,8 @@
 """From a design to effects: every outcome, aggregation and subgroup, with errors, intervals and bands."""
 
+import weakref
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -93,14 +95,24 @@ def outcome_cells(design: Design, outcome: Outcome) -> Cells:
               for a in (early, early + 1) for c in contrasts_of(design, outcome, base, comparison, a)]  # fmt: skip
     pairs = tuple(sorted({(c.time, c.base) for c in wanted}))
     by = dict.fromkeys((*design.study.design.strata, *usable_subgroups(design, outcome)))
-    return build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, tuple(by))
+    return _keep_cells(design, outcome, pairs, tuple(by))
 
 
 def level_cells(design: Design, outcome: Outcome) -> Cells:
     """Cells of levels by time, whatever the sampling: for raw means and for the estimators shown as benchmarks."""
     by = design.study.design.strata
     levels = outcome.model_copy(update={"sampling": "repeated"})
-    return build_cells(_columns(design, outcome, by), levels, (), design.cluster, by)
+    return _keep_cells(design, levels, (), by)
+
+
+def _keep_cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
+    """The cells of an outcome, built once for a panel: a check that changes the panel gets cells of its own."""
+    key = (id(design.panel), outcome, pairs, design.cluster, by)
+    panel, cells = design.cells.get(key, (lambda: None, None))
+    if panel() is not design.panel:
+        cells = build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, by)
+        design.cells[key] = weakref.ref(design.panel), cells
+    return cells
 
 
 def _columns(design: Design, outcome: Outcome, by) -> pd.DataFrame:
@@ -195,9 +207,13 @@ def _covariate_matrix(first: pd.DataFrame, design: Design) -> np.ndarray:
 def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
     """(draws, K) random signs, keyed by seed, province and outcome; a cluster has the same signs in every subgroup."""
     everyone = np.unique(design.panel[design.cluster].to_numpy())
-    stream = generator(design.study.seed, design.study.province or "all", outcome.name, "multipliers")
-    signs = random_signs(stream, design.study.design.draws, len(everyone))
-    return signs[:, np.searchsorted(everyone, clusters)]
+    key = (design.study.seed, design.study.province or "all", outcome.name, "multipliers")
+    return _signs(key, design.study.design.draws, len(everyone))[:, np.searchsorted(everyone, clusters)]
+
+
+@lru_cache(maxsize=2)
+def _signs(key: tuple, draws: int, clusters: int) -> np.ndarray:
+    return random_signs(generator(*key), draws, clusters)
 
 
 def _tidy(wanted: tuple[Aggregation, ...], aggregated, errors: Errors) -> pd.DataFrame:

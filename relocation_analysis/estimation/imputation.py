@@ -11,8 +11,6 @@ outcome, it is not: alpha is then the level of a village and cohort, and who is 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
@@ -111,14 +109,16 @@ def fit_two_way(weight: np.ndarray, total: np.ndarray) -> TwoWay:
 
 def _tied(observed: np.ndarray) -> np.ndarray:
     """(R, C) True where a row and a column belong to the same connected component of the observations."""
-    rows, columns = observed.shape
     some, present = observed.any(1), observed.any(0)
     if observed[some].all(0).any():
         return some[:, None] & present
-    edges = np.nonzero(observed)
-    graph = csr_array((np.ones(len(edges[0])), (edges[0], edges[1] + rows)), shape=(rows + columns,) * 2)
-    label = connected_components(graph, directed=False)[1]
-    return label[:rows, None] == label[rows:]
+    seen = observed.astype(float)
+    reach = (seen.T @ seen) > 0
+    while True:  # columns that share a row, then those that share a row with these, until no more is reached
+        further = (reach.astype(float) @ reach) > 0
+        if (further == reach).all():
+            return (seen @ reach) > 0
+        reach = further
 
 
 def impute_cohort_time(
