@@ -177,7 +177,7 @@ def check_adjustment(design: Design, name: str) -> Check:
         note.append(_("First reason: {reason}.", reason=table.loc[table["reason"] != "", "reason"].iloc[0]))
     if fit.n_trimmed.sum():
         most = design.study.show_count(fit.n_trimmed.max())
-        note.append(_("Comparison units without weight for lack of overlap: up to {n} in one effect.", n=most))
+        note.append(_("Comparison units without weight for lack of overlap, in the effect with most of them: {n}.", n=most))
     return Check(name, "adjustment", null, float(lost), None, lost == 0, table, join_sentences(note))
 
 
