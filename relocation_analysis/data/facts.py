@@ -20,7 +20,6 @@ NUMBERS = {
     "press_claims": ("value_number", "numerator", "denominator", "computed"),
     "literature": ("effect_low", "effect_high"),
 }
-FLAGS = {"press_claims": ("shown",), "literature": ("blocked",)}
 STATUSES = (  # as data/README.md explains them
     mark("sourced"), mark("computed"), mark("plan"), mark("at least"), mark("partial"), mark("not found"),
     mark("read in abstract"), mark("read in full source"), mark("read in press"), mark("read in blog"), mark("title only"),
@@ -37,8 +36,7 @@ def read_facts(name: str) -> "pd.DataFrame":
     Returns
     -------
     The rows of data/NAME.csv in their order. Figures are floats, `date` of `movein` is a datetime (the last
-    day of the period that the source names), `blocked` of `literature` and `shown` of `press_claims` are bools, all else
-    is text; what is blank in the file is missing. A text is in the language spoken where the file has it in a column of
+    day of the period that the source names), `blocked` of `literature` is a bool, all else is text; what is blank in the file is missing. A text is in the language spoken where the file has it in a column of
     its own (`statement_zh`), else in English; those columns themselves are left out.
 
     Raises
@@ -53,8 +51,8 @@ def read_facts(name: str) -> "pd.DataFrame":
     table = _in_language(text).astype(dict.fromkeys(NUMBERS[name], "float64"))
     if name == "movein":
         table["date"] = pd.to_datetime(table["date"], format="%Y-%m-%d")
-    for flag in FLAGS.get(name, ()):
-        table[flag] = table[flag].map({"true": True, "false": False}).astype("bool")
+    if name == "literature":
+        table["blocked"] = table["blocked"].map({"true": True, "false": False}).astype("bool")
     return table
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from relocation_analysis.data.facts import label_status, read_facts, read_provinces
+from relocation_analysis.data.facts import read_facts, read_provinces
 from relocation_analysis.data.panel import read_truth
 from relocation_analysis.data.study import Study
 from relocation_analysis.estimation.design import Design
@@ -35,7 +35,7 @@ def tabulate_programme(study: Study) -> Table | Prose:
     for column, label, write in PROGRAMME:
         status = row.get(f"{column}_status")
         shown = "not found" if pd.isna(row[column]) else write(row[column])
-        body.append((label, shown, "" if pd.isna(status) else label_status(str(status))))
+        body.append((label, shown, "" if pd.isna(status) else str(status)))
     return Table("tbl-programme", (Column("Figure"), Column("Number", "right"), Column("Status")), tuple(body),
                  f"The programme in {row['name_en']}, 2016 to 2020",
                  "Registered movers are those on the register of the poor; accompanying households moved with them and are not in "
@@ -48,7 +48,8 @@ def tabulate_ledger(study: Study) -> Table | Prose:
     if study.ledger is None:
         return Prose("")
     claims = read_facts(study.ledger.removesuffix(".csv"))
-    claims = claims[claims["shown"]]
+    tested = claims["testable"].str.startswith(("yes", "partly")) | claims["testable"].str.contains("reported only")
+    claims = claims[tested | (claims["check"].notna() & claims["flag"].notna() & (claims["flag"] != "ok"))]
     body: list[tuple[str, ...]] = []
     for (source, published), group in claims.groupby(["source", "published"], sort=False):
         body.append((f"{source}, {published}",))
