@@ -17,6 +17,7 @@ import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.errors import InputError
+from relocation_analysis.language import _
 
 NEVER = np.inf
 BITS = 61
@@ -150,9 +151,9 @@ def _scales(connection, outcome: Outcome, weighted: bool) -> tuple[int, int]:
     largest = max((abs(value) for value in extremes[:2] if value is not None), default=1.0)
     weight = float(extremes[2] or 1.0) if weighted else 1.0
     if not math.isfinite(largest * weight):
-        raise InputError("weight times outcome must be a number that a computer can hold",
-                         f"{outcome.name} reaches {largest:g} and weight {weight:g}",
-                         "correct them, or state them in a larger unit")  # fmt: skip
+        raise InputError(_("weight times outcome must be a number that a computer can hold"),
+                         _("{name} reaches {largest:g} and weight {weight:g}", name=outcome.name, largest=largest, weight=weight),
+                         _("correct them, or state them in a larger unit"))  # fmt: skip
     return _scale(largest * weight), _scale(weight)
 
 
