@@ -45,6 +45,7 @@ _PUBLIC = {
     "reporting.record_tables": ("tabulate_checks", "tabulate_flow", "tabulate_truth"),
     "reporting.narrative": ("describe_answer", "describe_domain", "describe_harms", "describe_horizon",
                             "describe_pretrends", "describe_study", "describe_verdict"),
+    "reporting.abstract": ("describe_abstract",),
     "reporting.check_tables": ("tabulate_check_tables", "tabulate_errors", "tabulate_event_times"),
     "reporting.sections": ("describe_estimand", "describe_estimators", "head_subgroups", "list_subgroups", "only", "show_balance", "show_errors",
                            "show_specifications", "show_subgroups", "show_trends", "tabulate_arms",

@@ -161,7 +161,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     """The headline with errors clustered at each level that the panel has: origin village, destination site, county.
 
     The rule for few clusters (`cluster_errors`) is applied at each. Returns level, estimate, std_error, se_type,
-    p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
+    p_value, conf_low, conf_high, n_units, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
     """
     outcome, parts = design.outcomes[name], []
     levels = [
@@ -181,6 +181,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         "p_value",
         "conf_low",
         "conf_high",
+        "n_units",
         "n_clusters_treated",
         "n_clusters_comparison",
     ]

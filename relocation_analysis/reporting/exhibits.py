@@ -235,12 +235,17 @@ def _pad(cell: str, places: int) -> str:
 
 @dataclass(frozen=True)
 class Prose:
-    """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`."""
+    """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`.
+
+    `role` is "abstract" where the renderer is to print it under the title.
+    """
 
     markdown: str
+    role: str = ""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: {"kind": "prose"}}
+        meta = {"kind": "prose", "role": self.role} if self.role else {"kind": "prose"}
+        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: meta}
 
 
 @dataclass(frozen=True, eq=False)
