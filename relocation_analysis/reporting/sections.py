@@ -11,10 +11,11 @@ from relocation_analysis.estimation.placebo import errors_by_level
 from relocation_analysis.estimation.roster import offer_of
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.balance import plot_balance
 from relocation_analysis.reporting.check_tables import tabulate_errors
 from relocation_analysis.reporting.curve import plot_specifications
 from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table
-from relocation_analysis.reporting.forest import plot_balance, plot_forest
+from relocation_analysis.reporting.forest import plot_forest
 from relocation_analysis.reporting.tables import effect_row, tabulate_subgroups
 from relocation_analysis.reporting.trends import plot_raw_trends
 
