@@ -9,7 +9,7 @@ from relocation_analysis.language import _, join_sentences, mark
 from relocation_analysis.reporting import canvas, disclosure, wording
 from relocation_analysis.reporting.exhibits import Figure
 from relocation_analysis.reporting.forest import BOTTOM, LEFT, row_heights, write_beside
-from relocation_analysis.reporting.released import say_how_many_withheld, say_part, say_withheld
+from relocation_analysis.reporting.released import say_how_many_withheld, say_part, say_withheld_count
 from relocation_analysis.reporting.selection import require_columns
 
 RIGHT, TOP = 0.6, 0.15  # inches
@@ -58,7 +58,7 @@ def plot_balance(
         describe_balance(ordered),
         join_sentences([
             _("At the first wave, movers minus those who never moved. Grey strip: less than {balanced} either way.", balanced=f"{BALANCED:g}"),
-            say_withheld() if ordered["difference"].isna().any() else "",
+            say_withheld_count() if ordered["difference"].isna().any() else "",
         ]),
         "reporting.balance.plot_balance",
     )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Sheet
 from matplotlib.font_manager import FontProperties, fontManager, get_font, ttfFontProperty
 from matplotlib.text import Text
@@ -22,6 +23,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from relocation_analysis.language import spoken
+from relocation_analysis.reporting.svg import HEAVY, compact_svg
 from relocation_analysis.reporting.wording import MINUS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -71,7 +73,10 @@ def house_style():
 
 
 def legible(text: str) -> str:
-    """`text` with a replacement sign for each character that no face has, and spaces for control characters."""
+    """`text` with a replacement sign for each character that no face has, and spaces for control characters. The apostrophe of
+    a name is as wide as a sign in a Chinese face: there it is the plain one."""
+    if spoken() == "zh":
+        text = re.sub("(?<=[A-Za-z])\u2019(?=[A-Za-z])", "'", text)
     fonts = [get_font(path) for path in register_fonts().values()]
     seen = (c if c == "\n" else " " if ord(c) < 32 or c.isspace() and c not in "\u2007\u2008\u2009\u00a0" else c for c in text)
     return "".join(c if c == "\n" or any(font.get_char_index(ord(c)) for font in fonts) else NO_GLYPH for c in seen)
@@ -163,12 +168,13 @@ def write_svg(sheet: Sheet) -> str:
 
 
 def to_svg(sheet: Sheet, figure_id: str) -> str:
-    """The sheet as SVG: text as outlines, no date, hundredths of a point, ids that no other figure has."""
+    """The sheet as SVG: text as outlines, no date, small, ids that no other figure has."""
     for text in sheet.findobj(Text):
         text.set_text(legible(text.get_text()))
+        if text.get_fontweight() == "bold" and re.search(HAN_SIGN, text.get_text()):
+            text.set_gid(HEAVY + to_hex(text.get_color()))
     svg = write_svg(sheet)
-    svg = re.sub(r'<g id="[\w.]+_\d+">', "<g>", svg[svg.index("<svg") :])
-    svg = re.sub(r' d="[^"]*"|translate\([^)]*\)', lambda part: re.sub(r"(\.\d\d)\d+", r"\1", part[0]), svg)
+    svg = compact_svg(svg[svg.index("<svg") :])
     prefix = "f" + hashlib.sha256(figure_id.encode()).hexdigest()[:6]
     short = {
         name: f"{prefix}-{k}" for k, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))

@@ -8,7 +8,7 @@ from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.language import _, join_clauses, join_sentences
 from relocation_analysis.reporting import canvas, disclosure, wording
 from relocation_analysis.reporting.exhibits import Figure
-from relocation_analysis.reporting.released import say_rounded
+from relocation_analysis.reporting.released import say_rounded, say_withheld_count
 from relocation_analysis.reporting.selection import find_outcome, require_columns
 
 COLUMNS = ("outcome", "step", "reason", "rows_dropped", "units_dropped", "rows_left", "units_left")
@@ -49,8 +49,7 @@ def plot_flow(flow: pd.DataFrame, codebook: dict[str, Outcome], outcome: str, na
             "" if _is_roster(rows) else _("A row is a unit at one time."),
             _("On the right: what each step leaves out, and why.") if len(rows) > 1 else "",
             say_rounded(),
-            _("[c]: withheld, because it is fewer than {threshold} or would reveal such a number.", threshold=disclosure.kept().threshold)
-            if _withholds(rows) else "",
+            say_withheld_count() if _withholds(rows) else "",
         ]),
         "reporting.flow.plot_flow",
     )  # fmt: skip
@@ -80,7 +79,7 @@ def _head(k: int, rows: pd.DataFrame, about: Outcome) -> str:
     """What the box after step `k` holds."""
     if k == 0:
         return _("In the file")
-    return _("Counted for {outcome}", outcome=wording.in_sentence(about.label)) if k == len(rows) - 1 else _("Left")
+    return _("Counted for {outcome}", outcome=wording.in_sentence(about.label)) if k == len(rows) - 1 else _("Remaining")
 
 
 def _open(text: str) -> str:

@@ -29,8 +29,13 @@ def is_withheld(rows: pd.DataFrame) -> pd.Series:
 def say_withheld() -> str:
     """Why a number is withheld, for the note of an exhibit in which one is."""
     rule = disclosure.kept()
-    return _("[c]: withheld, because fewer than {units} units or {clusters} clusters on a side stand behind it, or because it would"
-             " reveal such a number.", units=rule.threshold, clusters=rule.clusters)  # fmt: skip
+    return _("[c]: withheld, because fewer than {threshold} units or {clusters} clusters on a side stand behind it, or because it would"
+             " reveal such a number.", threshold=rule.threshold, clusters=rule.clusters)  # fmt: skip
+
+
+def say_withheld_count() -> str:
+    """Why a count is withheld."""
+    return _("[c]: withheld, because it is a count below {threshold}, or would reveal one.", threshold=disclosure.kept().threshold)
 
 
 def say_rounded() -> str:

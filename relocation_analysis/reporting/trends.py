@@ -11,7 +11,7 @@ from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.language import _, join_clauses, join_sentences
 from relocation_analysis.reporting import canvas, disclosure, wording
 from relocation_analysis.reporting.exhibits import Figure
-from relocation_analysis.reporting.released import say_how_many_withheld, say_withheld
+from relocation_analysis.reporting.released import say_how_many_withheld, say_withheld_count
 from relocation_analysis.reporting.selection import find_outcome, require_columns
 
 PANELS, PITCH = 4, 1.7  # panels a row; inches from one row of panels to the next
@@ -54,7 +54,7 @@ def plot_raw_trends(
         join_sentences([
             _("Means as observed, without adjustment. Dot: the first wave since the move. Dashed: those who never moved."
               " The difference between two lines is not an effect."),
-            say_withheld() if shown["mean"].isna().any() else "",
+            say_withheld_count() if shown["mean"].isna().any() else "",
         ]),
         "reporting.trends.plot_raw_trends",
     )  # fmt: skip
