@@ -66,8 +66,9 @@ def plot_balance(
 
 def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     """The differences that may be shown, the largest first, and behind them, without a number, those that may not."""
-    fewest = balance["fewest"].astype(float) if "fewest" in balance else pd.Series(np.inf, index=balance.index)
-    hidden = np.isfinite(fewest) & fewest.map(disclosure.release_count).isna()
+    rule = disclosure.kept()
+    few = balance["fewest"].lt(rule.threshold) if "fewest" in balance else pd.Series(False, index=balance.index)
+    hidden = few & (not rule.public)
     shown = balance.assign(difference=balance["difference"].mask(hidden))
     return shown.iloc[(-shown["difference"].abs()).to_numpy().argsort(kind="stable")]
 

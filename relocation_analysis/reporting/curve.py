@@ -68,15 +68,16 @@ def plot_specifications(curve: pd.DataFrame, outcome: str, codebook: dict[str, O
 def release_curve(curve: pd.DataFrame) -> pd.DataFrame:
     """The specifications that may be shown: not those of few units, nor those without a cohort of few, which the others would
     reveal. Where the cohort had no part in the estimate, nothing is revealed."""
-    if "n_units" not in curve:
+    rule = disclosure.kept()
+    if rule.public or "n_units" not in curve:
         return curve
     n = curve["n_units"].astype(float)
     others = [name for name in CHOICES if name != "without_cohort"]
-    everyone = n[curve["without_cohort"].isna()].groupby([curve[name].astype(str) for name in others]).max().rename("all")
     keys = pd.DataFrame({name: curve[name].astype(str) for name in others})
+    everyone = n[curve["without_cohort"].isna()].groupby([keys[name] for name in others]).max().rename("all")
     left_out = keys.join(everyone, on=others)["all"] - n
-    few = n.map(disclosure.release_count).isna() | (left_out.gt(0) & left_out.map(disclosure.release_count).isna())
-    return curve if disclosure.kept().public else curve[~few].reset_index(drop=True)
+    few = n.lt(rule.threshold) | (left_out.gt(0) & left_out.lt(rule.threshold))
+    return curve[~few].reset_index(drop=True)
 
 
 def choice_rows(curve: pd.DataFrame) -> list[tuple[str, str]]:
