@@ -33,8 +33,8 @@ def prepare(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata.relocation["abstract"] = _lift_abstract(notebook)
     _fold_code(notebook)
     if cited:
-        heading = f"# {_('References')} {{.unnumbered}}\n\n::: {{#refs}}\n:::"
-        cell = nbformat.v4.new_markdown_cell(heading, id="references")
+        title = _("References")
+        cell = nbformat.v4.new_markdown_cell(f"# {title} {{.unnumbered}}\n\n::: {{#refs lang=en}}\n:::", id="references")
         notebook.cells.insert(_end_of_chapters(notebook), cell)
     return notebook
 

@@ -42,10 +42,11 @@ LOCALES = {"zh": "zh-CN"}  # what a page calls its language, where it is more th
 PAGE = {
     "contents": mark("Contents"),
     "skip": mark("Skip to the text"),
-    "summary": mark("Summary"),
+    "abstract-title": mark("Summary"),
     "show-code": mark("Show all code"),
     "dark-page": mark("Dark page"),
-    "note": mark("Note. "),
+    "note": mark("Note."),
+    "code": mark("Code"),
 }
 SIMULATED = mark("Simulated data: not evidence about any real household")
 
@@ -93,11 +94,12 @@ def read_script() -> tuple[str, str]:
 def run_pandoc(markdown: str, to: str, metadata: NotebookNode, bibliography: str, *options: str) -> bytes:
     """One pandoc call: citations, contents, numbered sections, the page. A warning is an error."""
     command = [pypandoc.get_pandoc_path(), "--sandbox", f"--from={MARKDOWN}", f"--to={to}", "--output=-"]
-    command += ["--standalone", "--wrap=none", "--fail-if-warnings", "--number-sections", *options]
+    command += ["--standalone", "--wrap=none", "--fail-if-warnings", "--number-sections"]
     if Path(bibliography).is_file():
         command += ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations=true"]
-    command += [f"--lua-filter={TEMPLATES / 'report.lua'}"]
-    shown = {"lang": LOCALES.get(metadata.language, metadata.language), "title": metadata.title}
+    command += [f"--lua-filter={TEMPLATES / 'report.lua'}", *options]
+    # Not as `lang`: pandoc lacks words of its own in some languages, and works are cited as in English.
+    shown = {"page-lang": LOCALES.get(metadata.language, metadata.language), "title": metadata.title}
     shown |= {"subtitle": metadata.get("subtitle", ""), "citation": metadata.get("citation", "")}
     shown |= {name: _(text) for name, text in PAGE.items()}
     shown |= {"simulated": _(SIMULATED) if metadata.simulated else ""}
@@ -105,7 +107,7 @@ def run_pandoc(markdown: str, to: str, metadata: NotebookNode, bibliography: str
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
     run = subprocess.run(command, input=markdown.encode(), capture_output=True, env=environment)
     if run.returncode:
-        raise RenderError(f"pandoc stopped: {run.stderr.decode(errors='replace').strip()}")
+        raise RenderError(_("pandoc stopped: {message}", message=run.stderr.decode(errors="replace").strip()))
     return run.stdout
 
 
@@ -149,7 +151,7 @@ class ReportExporter(TemplateExporter):
         prepared = prepare(notebook)
         about = prepared.metadata.relocation
         facts = say_facts(about.get("facts", ()))
-        self.environment.globals |= {"words": {"code": _("Code"), "note": _(PAGE["note"])}}
+        self.environment.globals |= {"words": {name: _(text) for name, text in PAGE.items()}}
         self.environment.globals |= {"about": {"facts": facts, "abstract": about.abstract}}
         markdown, resources = super().from_notebook_node(prepared, resources)
         return markdown, about, resources
@@ -199,7 +201,7 @@ class TypstReport(ReportExporter):
         markdown, about, resources = self.to_markdown(notebook, resources)
         resources["outputs"] = {f"figures/{k}.svg": v.encode() for k, v in figures_of(notebook).items()}
         options = [f"--template={TEMPLATES / 'report.typ'}", f"--lua-filter={TEMPLATES / 'typst.lua'}", "--toc"]
-        return run_pandoc(markdown, "typst-citations", about, self.bibliography, *options).decode(), resources
+        return run_pandoc(markdown, "typst-citations-smart", about, self.bibliography, *options).decode(), resources
 
 
 class PDFReport(TypstReport):
@@ -261,4 +263,5 @@ def compile_typst(source: str, files: dict[str, bytes], **how) -> bytes:
         try:
             return typst.compile(root / "report.typ", root=root, timestamp=datetime.fromtimestamp(SOURCE_DATE_EPOCH, UTC), **how)
         except typst.TypstError as error:
-            raise RenderError(f"the PDF could not be made: {' '.join([error.message, *error.hints])}") from None
+            message = " ".join([error.message, *error.hints])
+            raise RenderError(_("the PDF could not be made: {message}", message=message)) from None

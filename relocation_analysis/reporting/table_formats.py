@@ -102,6 +102,13 @@ def to_html(table: "Table") -> str:
     )
 
 
+def _html_classes(table: "Table") -> list[str]:
+    """How the cells of each column are set; a short text beside long ones is not broken."""
+    shares, widths = column_shares(table), column_widths(table)
+    short = [any(shares) and not share and width <= TEXT for share, width in zip(shares, widths)]
+    return [column.align + (" short" if narrow else "") for column, narrow in zip(table.columns, short)]
+
+
 def _html_head(table: "Table") -> str:
     def head(j: int, more: str = "") -> str:
         column = table.columns[j]
@@ -122,13 +129,14 @@ def _html_head(table: "Table") -> str:
 
 def _html_body(table: "Table") -> str:
     """Bodies, one a group of rows. Under a head of two levels each cell names its heads: scope alone does not reach so far."""
+    classes = _html_classes(table)
     above = {j: start for text, start, size in head_groups(table) if text for j in range(start, start + size)}
     bodies, current, group = [], [], ""
 
     def headers(i: int, j: int) -> str:
         if not above:
             return ""
-        columns = [f"{table.id}-g{above[j]}"] * (j in above) + [f"{table.id}-c{j}"]
+        columns = ([f"{table.id}-g{above[j]}"] if j in above else []) + [f"{table.id}-c{j}"]
         rows = ([f"{table.id}-r{group}"] if group else []) + [f"{table.id}-r{i}"]
         return f' headers="{" ".join([*rows, *columns])}"'
 
@@ -139,9 +147,9 @@ def _html_body(table: "Table") -> str:
             head = f'<th scope="rowgroup" colspan="{len(table.columns)}"{mark}>{escape_html(row[0])}</th>'
             current, group = [f'<tr class="group">{head}</tr>'], str(i)
             continue
-        cells = [f'<th scope="row" class="{table.columns[0].align}"{mark}>{escape_html(row[0])}</th>']
+        cells = [f'<th scope="row" class="{classes[0]}"{mark}>{escape_html(row[0])}</th>']
         for j, cell in enumerate(row[1:], 1):
-            cells.append(f'<td class="{table.columns[j].align}"{headers(i, j)}>{escape_html(cell)}</td>')
+            cells.append(f'<td class="{classes[j]}"{headers(i, j)}>{escape_html(cell)}</td>')
         current.append(f"<tr>{''.join(cells)}</tr>")
     return "".join(f"<tbody>{''.join(rows)}</tbody>" for rows in [*bodies, current] if rows)
 
@@ -157,7 +165,7 @@ def to_typst(table: "Table") -> str:
     ]
     for row in table.aligned_rows():
         if table.is_heading(row):
-            lines.append(f"  table.cell(colspan: {n}, align: left, emph({escape_typst(row[0])})),")
+            lines.append(f"  table.cell(colspan: {n}, align: left, inset: (top: 6pt), emph({escape_typst(row[0])})),")
         else:
             lines.append(f"  {', '.join(map(_typst_cell, table.columns, row))},")
     return "\n".join([*lines, ")"])
@@ -187,25 +195,30 @@ def _typst_cell(column: "Column", cell: str) -> str:
 
 def to_latex(table: "Table") -> str:
     """A floating `table`, or a `longtable` of what is longer than a page, ruled by booktabs, ready for `\\input`."""
-    shares = column_shares(table)
-    room = 1 - sum(w + GAP for w, share in zip(column_widths(table), shares) if not share) / LINE
-    broken = sum(shares) if sum(width > 0 for width in shares) > 1 or shares[0] > 1 else 0
-    spec = "".join(
-        rf">{{\raggedright\arraybackslash}}p{{{max(room, 0.2) * share / broken:.2f}\linewidth}}" if broken and share else c.align[0]
-        for c, share in zip(table.columns, shares)
-    )
+    spec, size = _latex_columns(table), r"\footnotesize" if is_wide(table) else ""
     caption = rf"\caption{{{escape_latex(table.caption)}}}\label{{{table.id}}}"
     body = [_latex_row(table, row) for row in table.aligned_rows()]
     head = [r"\toprule", *_latex_head(table), r"\midrule"]
-    note = rf"\par\smallskip\footnotesize {escape_latex(table.note)}\par" if table.note else ""
+    note = rf"{{\par\smallskip\footnotesize {escape_latex(table.note)}\par}}" if table.note else ""
     needs = "% \\usepackage{array, booktabs, longtable}; Chinese: \\usepackage{xeCJK} and XeLaTeX"
     if count_lines(table) > LONG:
-        lines = [rf"\begin{{longtable}}{{{spec}}}", caption + r"\\", *head, r"\endhead", *body, r"\bottomrule"]
-        lines += [r"\end{longtable}", note]
+        lines = [f"{{{size}", rf"\begin{{longtable}}{{{spec}}}", caption + r"\\", *head, r"\endhead", *body, r"\bottomrule"]
+        lines += [r"\end{longtable}}", note]
     else:
-        lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{spec}}}", *head, *body, r"\bottomrule"]
+        lines = [r"\begin{table}", r"\centering", size, caption, rf"\begin{{tabular}}{{{spec}}}", *head, *body, r"\bottomrule"]
         lines += [r"\end{tabular}", note, r"\end{table}"]
     return "\n".join([needs, *filter(None, lines)]) + "\n"
+
+
+def _latex_columns(table: "Table") -> str:
+    """The columns of the table: those of long text are broken in the room that the others leave."""
+    widths, shares = column_widths(table), [share if share > 1 else 0 for share in column_shares(table)]
+    room = max(1 - sum(w + GAP for w, share in zip(widths, shares) if not share) / LINE, 0.2)
+    spec = ""
+    for column, share in zip(table.columns, shares):
+        part = rf"\dimexpr {room * share / sum(shares):.2f}\linewidth-2\tabcolsep" if share else ""
+        spec += rf">{{\raggedright\arraybackslash}}p{{{part}}}" if part else column.align[0]
+    return spec
 
 
 def _latex_head(table: "Table") -> list[str]:

@@ -15,9 +15,7 @@ end
 return {
   {
     Meta = function(meta)
-      chinese = pandoc.utils.stringify(meta.lang or ""):sub(1, 2) == "zh"
-      meta["abstract-title"] = meta.summary
-      if meta.facts then meta.author = nil end
+      chinese = pandoc.utils.stringify(meta["page-lang"] or ""):sub(1, 2) == "zh"
     end,
   },
   { RawBlock = table_of },
