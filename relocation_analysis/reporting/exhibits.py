@@ -4,11 +4,14 @@ Each exhibit shows itself in JupyterLab and carries, under the MIME type `META`,
 number it, caption it and name the function behind it.
 """
 
-import html
 import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from relocation_analysis.language import _
+from relocation_analysis.reporting import table_formats
+from relocation_analysis.reporting.escapes import escape_markdown  # noqa: F401 (offered beside Prose)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,24 +19,9 @@ if TYPE_CHECKING:
 META = "application/vnd.relocation+json"
 KINDS = {"figure": "fig-", "table": "tbl-"}
 ALIGNMENTS = ("left", "right", "center")
-LINE = 110  # characters of a table's type across the page
+ROLES = ("", "abstract")
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 NUMBER = re.compile(r"[-\u2212+]?[\d,]+(\.\d+)?")
-
-
-def escape_html(text: str) -> str:
-    """`text` as HTML that shows exactly it."""
-    return html.escape(text)
-
-
-def escape_typst(text: str) -> str:
-    """`text` as a Typst string literal, quotes included: Typst reads no markup in a string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ") + '"'
-
-
-def escape_markdown(text: str) -> str:
-    """`text` as Markdown that shows exactly it: what `Prose` needs around a label that came from data."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$@^~'\"&:=])", r"\\\1", text).replace("\n", " ")
 
 
 def _check_id(kind: str, name: str) -> None:
@@ -72,15 +60,16 @@ class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         meta = {"kind": "figure", "id": self.id, "caption": self.caption, "alt": self.alt}
         meta |= {"note": self.note, "source": self.source}
-        return {"image/svg+xml": self.svg, "text/plain": f"Figure: {self.caption}", META: meta}
+        return {"image/svg+xml": self.svg, "text/plain": _("Figure: {caption}", caption=self.caption), META: meta}
 
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column: its label, and "left", "right" or "center"."""
+    """The head of a column: its label, "left", "right" or "center", and the head above it that it shares with neighbours."""
 
     label: str
     align: str = "left"
+    group: str = ""
 
     def __post_init__(self):
         if self.align not in ALIGNMENTS:
@@ -118,30 +107,20 @@ class Table:
                 raise ValueError(f"a cell of table {self.id!r} is not text: {row!r}")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        meta = {
-            "kind": "table",
-            "id": self.id,
-            "caption": self.caption,
-            "note": self.note,
-            "source": self.source,
-        }
-        meta |= {"lines": self.lines, "columns": len(self.columns)}
+        meta = {"kind": "table", "id": self.id, "caption": self.caption, "note": self.note, "source": self.source}
+        meta |= {"lines": table_formats.count_lines(self), "wide": table_formats.is_wide(self)}
         return {
-            "text/html": self.to_html(),
-            "text/typst": self.to_typst(),
-            "text/plain": self.to_plain(),
+            "text/html": table_formats.to_html(self),
+            "text/typst": table_formats.to_typst(self),
+            "text/latex": table_formats.to_latex(self),
+            "text/csv": table_formats.to_csv(self),
+            "text/plain": table_formats.to_plain(self),
             META: meta,
         }
 
     def is_heading(self, row: tuple[str, ...]) -> bool:
         """Whether `row` is the heading of a group."""
         return len(row) == 1 and len(self.columns) > 1
-
-    @property
-    def lines(self) -> int:
-        """About how many lines the rows take on a page, cells of text being broken."""
-        width = LINE // len(self.columns)
-        return sum(max(math.ceil(len(cell) / width) or 1 for cell in row) if len(row) > 1 else 1 for row in self.rows)
 
     def aligned_rows(self) -> tuple[tuple[str, ...], ...]:
         """The rows, numbers of a right-aligned column padded so that their points stand in one line."""
@@ -151,72 +130,7 @@ class Table:
         def align(j: int, cell: str) -> str:
             return _pad(cell, places[j]) if self.columns[j].align == "right" else cell
 
-        return tuple(
-            row if self.is_heading(row) else tuple(map(align, range(len(row)), row)) for row in self.rows
-        )
-
-    def to_html(self) -> str:
-        """A `figure` element: caption, the table in a region that scrolls, note; the renderer numbers it."""
-        heads = "".join(
-            f'<th scope="col" class="{c.align}">{escape_html(c.label)}</th>' for c in self.columns
-        )
-        note = f'<p class="note">{escape_html(self.note)}</p>' if self.note else ""
-        caption = escape_html(self.caption)
-        return (
-            f'<figure class="table" id="{self.id}"><figcaption>{caption}</figcaption>'
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">'
-            f'<table aria-label="{caption}"><thead><tr>{heads}</tr></thead>{self._html_body()}</table></div>'
-            f"{note}</figure>"
-        )
-
-    def _html_body(self) -> str:
-        bodies, current = [], []
-        for row in self.aligned_rows():
-            if self.is_heading(row):
-                bodies.append(current)
-                head = f'<th scope="rowgroup" colspan="{len(self.columns)}">{escape_html(row[0])}</th>'
-                current = [f'<tr class="group">{head}</tr>']
-                continue
-            cells = [f'<th scope="row" class="{self.columns[0].align}">{escape_html(row[0])}</th>']
-            cells += [
-                f'<td class="{c.align}">{escape_html(x)}</td>' for c, x in zip(self.columns[1:], row[1:])
-            ]
-            current.append(f"<tr>{''.join(cells)}</tr>")
-        return "".join(f"<tbody>{''.join(rows)}</tbody>" for rows in [*bodies, current] if rows)
-
-    def to_typst(self) -> str:
-        """A Typst `table` that breaks across pages and repeats its head."""
-        n = len(self.columns)
-        lines = [
-            f"#table(columns: {n},",
-            f"  align: ({', '.join(c.align for c in self.columns)},),",
-            f"  table.header({', '.join(escape_typst(c.label) for c in self.columns)}),",
-        ]
-        for row in self.aligned_rows():
-            if self.is_heading(row):
-                lines.append(f"  table.cell(colspan: {n}, align: left, emph({escape_typst(row[0])})),")
-            else:
-                lines.append(f"  {', '.join(map(self._typst_cell, self.columns, row))},")
-        return "\n".join([*lines, ")"])
-
-    def _typst_cell(self, column: Column, cell: str) -> str:
-        return escape_typst(cell.replace(" ", "\u00a0") if column.align == "right" else cell)
-
-    def to_plain(self) -> str:
-        """The table in aligned columns, for a terminal."""
-        grid = [tuple(c.label for c in self.columns)]
-        grid += [row if not self.is_heading(row) else (row[0],) for row in self.aligned_rows()]
-        widths = [max(len(row[j]) for row in grid if len(row) > j and len(row) == len(self.columns))
-                  for j in range(len(self.columns))]  # fmt: skip
-
-        def line(row: tuple[str, ...]) -> str:
-            if len(row) != len(self.columns):
-                return row[0]
-            right = [c.align == "right" for c in self.columns]
-            cells = (x.rjust(w) if r else x.ljust(w) for x, w, r in zip(row, widths, right))
-            return "  ".join(cells).rstrip(" ")
-
-        return "\n".join([self.caption, *map(line, grid)])
+        return tuple(row if self.is_heading(row) else tuple(map(align, range(len(row)), row)) for row in self.rows)
 
 
 def _decimals(cells) -> int:
@@ -237,14 +151,21 @@ def _pad(cell: str, places: int) -> str:
 class Prose:
     """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`.
 
-    `role` is "abstract" where the renderer is to print it under the title.
+    Attributes
+    ----------
+    markdown : the passage.
+    role : "abstract" where it belongs into the title block of the report; else blank.
     """
 
     markdown: str
     role: str = ""
 
+    def __post_init__(self):
+        if self.role not in ROLES:
+            raise ValueError(f"role is blank or abstract, not {self.role!r}")
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        meta = {"kind": "prose", "role": self.role} if self.role else {"kind": "prose"}
+        meta = {"kind": "prose"} | ({"role": self.role} if self.role else {})
         return {"text/markdown": self.markdown, "text/plain": self.markdown, META: meta}
 
 
