@@ -110,7 +110,7 @@ def _roster_flow(panel: pd.DataFrame, outcome: Outcome, study: Study) -> list[tu
         steps.append(("design", _("{name} is not known", name=name), panel[name].notna()))
     for step, reason, condition in steps:
         left = keep & condition
-        if left.sum() < keep.sum():
+        if left.sum() < keep.sum() or study.disclosure != "public":
             dropped = int(keep.sum() - left.sum())
             rows.append((outcome.name, step, reason, dropped, dropped, int(left.sum()), int(left.sum())))
         keep = left
@@ -210,7 +210,7 @@ def _flow(panel: pd.DataFrame, outcome: Outcome, study: Study, steps: list[tuple
     for step, reason, condition in steps:
         left = keep & condition
         before, after = _count(key, keep), _count(key, left)
-        if before != after:
+        if before != after or study.disclosure != "public":  # elsewhere that a row is there must not say that it drops somebody
             rows.append((outcome.name, step, reason, before[0] - after[0], before[1] - after[1], *after))
         keep = left
     return rows

@@ -95,7 +95,7 @@ def doubly_robust_att(
     cohorts, size = _sizes(cohort[present], weight[present], code[present], shape[0])
     effects = CohortTime(
         tuple(contrasts), np.asarray(clusters), att, influence, dropped if jackknife else None,
-        cohorts, size, units[0] > 0, units[1] > 0, units.sum(axis=0),
+        cohorts, size, units[0] > 0, units[1] > 0, units.sum(axis=0), units,
     )  # fmt: skip
     return DoublyRobust(effects, n_trimmed, reason)
 

@@ -24,7 +24,7 @@ from relocation_analysis.estimation.cohort_time import (
 )
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, SUPPORT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.inference import (
     Errors,
     adjust_holm,
@@ -35,6 +35,7 @@ from relocation_analysis.estimation.inference import (
     random_signs,
 )
 from relocation_analysis.estimation.roster import estimate_roster
+from relocation_analysis.estimation.support import mark_thin
 from relocation_analysis.randomness import generator
 
 MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
@@ -52,8 +53,8 @@ def estimate(design: Design) -> Effects:
     `offer` gives the intention to treat and the effect on those whom it moved, a `comparison` weighting and doubly robust.
     """
     if design.kind != "rollout":
-        return estimate_roster(design)
-    return join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()])
+        return mark_thin(estimate_roster(design), design.study.threshold)
+    return mark_thin(join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()]), design.study.threshold)
 
 
 def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
@@ -167,7 +168,9 @@ def effects_of_fit(
     table = _with_bands(table, errors, multipliers_of(design, outcome, fit.clusters))
     table = table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup, estimator=estimator,
                          estimand="att", arm="", p_adjusted=np.nan)  # fmt: skip
-    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters)
+    units = aggregated.by_side.sum(1)
+    support = pd.DataFrame({"n_treated": units[0], "n_comparison": units[1], "thin": None}).astype({"thin": object})
+    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters, support)
 
 
 def is_adjusted(design: Design, outcome: Outcome) -> bool:
@@ -252,7 +255,8 @@ def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effect
     table = pd.concat([effects.table, row], ignore_index=True)
     order = np.argsort(table["event_time"].to_numpy(), kind="stable")
     influence = np.c_[effects.influence, np.zeros(len(effects.clusters))][:, order]
-    return replace(effects, table=table.iloc[order].reset_index(drop=True), influence=influence)
+    support = pd.concat([effects.support, pd.DataFrame([(0.0, 0.0, None)], columns=list(SUPPORT_COLUMNS))], ignore_index=True)
+    return Effects(table.iloc[order].reset_index(drop=True), influence, effects.clusters, support.iloc[order].reset_index(drop=True))
 
 
 def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:

@@ -150,18 +150,20 @@ def impute_cohort_time(
     att = _averages(grid, model.fitted, untreated, contrasts)
     shape = (len(grid.clusters), len(contrasts))
     influence, units, flags = np.zeros(shape), np.zeros(shape), np.zeros((2, *shape), dtype=bool)
+    by_side = np.zeros((2, *shape))
     for j in np.flatnonzero(np.isfinite(att)):
         used = _used(grid, model.fitted, untreated, contrasts[j])
         compared = (grid.weight > 0) & untreated & used.any(0)
         influence[:, j] = _influence(grid, model, used)
         flags[0, :, j], flags[1, :, j] = (grid.by_cluster(cell.any(1).astype(float)) > 0 for cell in (used, compared))
         units[:, j] = grid.by_cluster((grid.count * (used | compared)).sum(1))
+        by_side[:, :, j] = [grid.by_cluster((grid.count * cell).max(1)) for cell in (used, compared)]
     dropped = None
     if jackknife:
         dropped = np.array([_averages_without(grid, k, anticipation, contrasts) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.tile(np.bincount(g, cells.size) / shape[0], (shape[0], 1))
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units)
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
 
 
 def _used(grid: CellGrid, fitted, untreated, contrast: Contrast) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Checks of an offer: its draw, its balance, its errors side by side, who is observed, and whether anybody took it up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from relocation_analysis.estimation.offer_design import (
 )
 from relocation_analysis.estimation.randomisation import Randomised, check_randomisation, randomise
 from relocation_analysis.language import _, join_clauses, join_sentences, mark
+from relocation_analysis.estimation.support import count_fewest
 
 
 def check_offer(
@@ -148,7 +150,9 @@ def check_selection(frame: pd.DataFrame, outcome: str, offer: Offer, draws: int,
     bounds = lee_bounds(roster[outcome].to_numpy(dtype=float), roster["offered"].to_numpy(), controls_of(roster, offer),
                         roster[offer.cluster].to_numpy(), _combine(roster, _nesting(roster, offer)), weights_of(roster),
                         draws, generator)  # fmt: skip
-    return check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value), offer.shown)
+    check = check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value), offer.shown)
+    seen = roster.groupby("offered")["observed"]
+    return replace(check, table=check.table.assign(fewest=int(np.minimum(seen.sum(), seen.size() - seen.sum()).min())))
 
 
 def _nesting(rows: pd.DataFrame, offer: Offer) -> tuple[str, ...]:
@@ -160,7 +164,7 @@ def check_balance(frame: pd.DataFrame, columns: tuple[str, ...], offer: Offer) -
     """Each trait from before the offer as an outcome of the same regression, Holm-adjusted."""
     require_offer(frame, offer)
     table = pd.DataFrame([_balance_row(frame, name, offer) for name in columns],
-                         columns=["covariate", "mean_not_offered", "difference", "std_error", "p_value", "n_units"])  # fmt: skip
+                         columns=["covariate", "mean_not_offered", "difference", "std_error", "p_value", "n_units", "fewest"])  # fmt: skip
     table["p_adjusted"] = adjust_holm(table["p_value"].to_numpy())
     smallest = table["p_adjusted"].min()
     known = bool(np.isfinite(smallest))
@@ -171,10 +175,11 @@ def check_balance(frame: pd.DataFrame, columns: tuple[str, ...], offer: Offer) -
 
 def _balance_row(frame: pd.DataFrame, name: str, offer: Offer) -> tuple:
     if not is_estimable(frame, name, offer):
-        return name, np.nan, np.nan, np.nan, np.nan, len(complete_cases(frame, offer, name))
+        return name, np.nan, np.nan, np.nan, np.nan, len(complete_cases(frame, offer, name)), 0
     rows, system = offer_system(frame, name, offer)
     fit = least_squares(system)
     estimate, error = fit.coefficient[0, 0], fit.std_error[0, 0]
     p_value = pointwise_interval(estimate, error, len(system.labels) - 1)[1] if error > 0 else np.nan
     other = rows[rows["offered"] == 0]
-    return name, np.average(other[name], weights=weights_of(other)), estimate, error, p_value, len(rows)
+    fewest = min(count_fewest(side, rows[name]) for _offered, side in rows.groupby("offered")[name])
+    return name, np.average(other[name], weights=weights_of(other)), estimate, error, p_value, len(rows), fewest

@@ -24,6 +24,7 @@ from relocation_analysis.estimation.clustered import (
 )
 from relocation_analysis.estimation.cohort_time import Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.effects import support_of
 from relocation_analysis.estimation.estimate import (
     MAIN,
     contrasts_of,
@@ -161,7 +162,8 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     """The headline with errors clustered at each level that the panel has: origin village, destination site, county.
 
     The rule for few clusters (`cluster_errors`) is applied at each. Returns level, estimate, std_error, se_type,
-    p_value, conf_low, conf_high, n_units, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
+    p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison, n_units, those on the smaller side; no row where
+    there is no headline.
     """
     outcome, parts = design.outcomes[name], []
     levels = [
@@ -172,7 +174,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         found = effects_of(
             other, outcome, outcome_cells(other, outcome), contrasts_of(other, outcome, "varying"), MAIN, ("headline",)
         )
-        parts.append(found.table.assign(level=level))
+        parts.append(found.table.assign(level=level, n_units=support_of(found)[["n_treated", "n_comparison"]].min(axis=1)))
     columns = [
         "level",
         "estimate",
@@ -181,9 +183,9 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         "p_value",
         "conf_low",
         "conf_high",
-        "n_units",
         "n_clusters_treated",
         "n_clusters_comparison",
+        "n_units",
     ]
     return pd.concat(parts, ignore_index=True)[columns]
 
@@ -209,8 +211,8 @@ def check_leave_one_out(design: Design, name: str, level: str | None = None) -> 
         return Check(name, f"leave_one_{label}_out", null, None, None, None, None, _("There is no headline to leave anything out of."))
     sides = found.treated if label == "site" else found.treated | found.comparison
     involved = sides[:, 0] & np.isfinite(found.jackknife[:, 0])
-    values = np.percentile(found.jackknife[involved, 0], PERCENTILES) if involved.any() else np.full(2, np.nan)
-    table = pd.DataFrame({"percentile": PERCENTILES, "estimate": values})
+    values = np.percentile(found.jackknife[involved, 0], PERCENTILES) if involved.any() else np.full(len(PERCENTILES), np.nan)
+    table = pd.DataFrame({"percentile": PERCENTILES, "estimate": values, "clusters": int(involved.sum())})
     estimate, change = found.estimate[0], float(np.abs(values - found.estimate[0]).max())
     alike = bool((np.sign(values) == np.sign(estimate)).all()) if involved.any() else None
     return Check(name, f"leave_one_{label}_out", null, change if involved.any() else None, None, alike, table,

@@ -21,20 +21,22 @@ from relocation_analysis.estimation.estimate import (
 )
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL, MANY_CLUSTERS, adjust_holm
 from relocation_analysis.estimation.power import POWER
+from relocation_analysis.estimation.support import count_fewest
 from relocation_analysis.language import _, join_sentences
 
 
 def raw_means(design: Design, name: str) -> pd.DataFrame:
-    """Weighted mean of an outcome by cohort and time, from cells: cohort (NaN = never), time, mean, n."""
+    """Weighted mean of an outcome by cohort and time, from cells: cohort (NaN = never), time, mean, n, clusters."""
     cells = level_cells(design, design.outcomes[name])
     cohort = cells.rows["cohort"].to_numpy(dtype=float)
     rows = []
     for value in np.unique(cohort):
         keep = cohort == value
         weight, total, count = (a[keep].sum(0) for a in (cells.weight, cells.total, cells.count))
-        rows += [(np.nan if value == NEVER else value, t, total[i] / weight[i], int(count[i]))
+        there = [cells.rows.loc[keep, "cluster"][part > 0].nunique() for part in cells.weight[keep].T]
+        rows += [(np.nan if value == NEVER else value, t, total[i] / weight[i], int(count[i]), there[i])
                  for i, t in enumerate(cells.columns) if weight[i] > 0]  # fmt: skip
-    return pd.DataFrame(rows, columns=["cohort", "time", "mean", "n"])
+    return pd.DataFrame(rows, columns=["cohort", "time", "mean", "n", "clusters"])
 
 
 def movers(cohort: pd.Series, design: Design) -> pd.Series:
@@ -45,7 +47,8 @@ def movers(cohort: pd.Series, design: Design) -> pd.Series:
 
 def baseline_balance(design: Design) -> pd.DataFrame:
     """Weighted means at the first wave of movers and of those who stayed (see `movers`), and their standardised difference
-    (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference."""
+    (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference, and
+    the fewest units that a mean tells of (of a share: those who have it, or have it not, on either side)."""
     first = design.panel[design.panel["time"] == design.times[0]]
     moved = movers(first["cohort"], design)
     columns = {}
@@ -60,8 +63,9 @@ def baseline_balance(design: Design) -> pd.DataFrame:
         (one, variance_one), (zero, variance_zero) = (
             _moments(values[side & values.notna()], first["weight"]) for side in (moved, ~moved))
         spread = np.sqrt((variance_one + variance_zero) / 2)
-        rows.append((name, one, zero, (one - zero) / spread if spread > 0 else np.nan))
-    return pd.DataFrame(rows, columns=["covariate", "moved", "stayed", "difference"])
+        fewest = min(count_fewest(values[side & values.notna()], values) for side in (moved, ~moved))
+        rows.append((name, one, zero, (one - zero) / spread if spread > 0 else np.nan, fewest))
+    return pd.DataFrame(rows, columns=["covariate", "moved", "stayed", "difference", "fewest"])
 
 
 def _moments(values: pd.Series, weight: pd.Series) -> tuple[float, float]:
@@ -93,6 +97,9 @@ def check_attrition(design: Design) -> Check:
     sums = grid.groupby([movers(grid["cohort"], design).rename("moved"), "time"])[["seen", "weight"]].sum()
     table = (sums["seen"] / sums["weight"]).unstack("moved")
     table = table.rename(columns={True: "moved", False: "stayed"}).rename_axis(columns=None).reset_index()
+    for flag, side in ((True, "moved"), (False, "stayed")):  # of whom a share tells: those seen, or those lost
+        found = grid.loc[movers(grid["cohort"], design) == flag].groupby("time")["observed"]
+        table[f"fewest_{side}"] = np.minimum(found.sum(), found.size() - found.sum()).reindex(table["time"]).to_numpy()
     null = _("Relocation does not change who is observed")
     if (grid["observed"] == 1).all():
         return Check("", "attrition", null, 0.0, None, True, table, _("Every unit of the first wave is observed at every wave."))

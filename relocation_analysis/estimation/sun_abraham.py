@@ -83,6 +83,7 @@ def interact_cohort_time(
         np.zeros(shape),
         np.zeros((2, *shape), dtype=bool),
     )
+    by_side = np.zeros((2, *shape))
     for j, contrast in enumerate(contrasts):
         sides = (parts.get(contrast.cohort), parts.get(contrast.comparison[0]))
         slope, columns = _slope(*sides, contrast)
@@ -95,13 +96,14 @@ def interact_cohort_time(
             counts = part.grid.by_cluster(part.grid.count[:, columns].sum(1))
             flags[side, :, j] = counts > 0
             units[:, j] += counts
+            by_side[side, :, j] = counts
     dropped = None
     if jackknife:
         dropped = np.array([_coefficients_without(grid, k, parts, contrasts, att) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.zeros((shape[0], len(cohorts)))
     np.add.at(size, (np.searchsorted(grid.clusters, cells.rows["cluster"].to_numpy()), g), cells.size)
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units)
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
 
 
 def _slope(treated: _Part | None, others: _Part | None, contrast: Contrast) -> tuple[np.ndarray | None, np.ndarray]:

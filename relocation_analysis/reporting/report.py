@@ -90,15 +90,16 @@ def _write_outputs(study, plan: list, draft: Path, formats, progress, folder: Pa
     """Run and render into `draft`; on failure keep the notebook in `folder`."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, render
+    from relocation_analysis.reporting import execute, render, withheld
 
     notebook = None
     try:
-        chapters = _run(study, plan, progress)
+        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in _run(study, plan, progress).items()}
         notebook = _join(study, plan, chapters)
         nbformat.write(notebook, draft / "report.ipynb")
         for name, frame in execute.gather(chapters).items():
             frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+        withheld.gather_withheld(chapters).to_csv(draft / "disclosure.csv", index=False, lineterminator="\n", encoding="utf-8")
         (draft / "figures").mkdir()
         for name, svg in render.figures_of(notebook).items():
             (draft / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
@@ -110,7 +111,7 @@ def _write_outputs(study, plan: list, draft: Path, formats, progress, folder: Pa
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
-            nbformat.write(failed, draft / FAILED)
+            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
             os.replace(draft / FAILED, folder / FAILED)
             error.add_note(f"The notebook is kept: {folder / FAILED}")
         raise

@@ -173,7 +173,7 @@ def test_leaving_one_out_gives_percentiles_of_the_estimates_without_each_cluster
 
 def test_leaving_one_site_out_says_nothing_of_which(design):
     check = check_leave_one_out(design, "debt", "site")
-    assert check.name == "leave_one_site_out" and list(check.table.columns) == ["percentile", "estimate"]
+    assert check.name == "leave_one_site_out" and list(check.table.columns) == ["percentile", "estimate", "clusters"]
 
 
 # ---- spillover
