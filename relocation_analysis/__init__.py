@@ -22,6 +22,7 @@ _PUBLIC = {
     "estimation.doubly_robust": ("doubly_robust_att",),
     "estimation.effects": ("Effects", "join_effects"),
     "estimation.estimate": ("adjust_headlines", "domain_family", "estimate", "primary_family"),
+    "estimation.exposures": ("estimate_exposures",),
     "estimation.benchmarks": ("estimate_alternatives", "estimate_twfe"),
     "estimation.power": ("design_power",),
     "estimation.checks": ("Check",),

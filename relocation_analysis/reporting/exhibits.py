@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 META = "application/vnd.relocation+json"
 KINDS = {"figure": "fig-", "table": "tbl-"}
+RECORDS = ("effects", "checks", "flow", "exposures", "synthesis")
 ALIGNMENTS = ("left", "right", "center")
 LINE = 110  # characters of a table's type across the page
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
@@ -245,25 +246,27 @@ class Prose:
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Tidy rows on their way to `effects.csv`, `checks.csv` and `flow.csv`; a report does not show them.
+    """Tidy rows on their way to the CSV file that has their name, `effects.csv` for one; a report does not show them.
 
     Attributes
     ----------
-    effects, checks, flow : DataFrames, or None.
+    effects, checks, flow, exposures, synthesis : DataFrames, or None.
     """
 
     effects: "pd.DataFrame | None" = None
     checks: "pd.DataFrame | None" = None
     flow: "pd.DataFrame | None" = None
+    exposures: "pd.DataFrame | None" = None
+    synthesis: "pd.DataFrame | None" = None
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        frames = {k: v for k in ("effects", "checks", "flow") if (v := getattr(self, k)) is not None}
+        frames = {k: v for k in RECORDS if (v := getattr(self, k)) is not None}
         counts = ", ".join(f"{len(frame)} rows of {name}" for name, frame in frames.items())
         meta = {"kind": "records"} | {name: frame_to_json(frame) for name, frame in frames.items()}
         return {"text/plain": f"Published {counts or 'nothing'}.", META: meta}
 
 
-def publish(effects=None, checks=None, flow=None) -> Records:
+def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
     """Put tidy rows into a cell's output, from where the report gathers them into its CSV files.
 
     Parameters
@@ -271,10 +274,12 @@ def publish(effects=None, checks=None, flow=None) -> Records:
     effects : an `Effects` or a sequence of them.
     checks : a `Check` or a sequence of them; their `table` stays behind.
     flow : a flow DataFrame (`design.flow`) or a sequence of them.
+    exposures : from `estimate_exposures`, with the effects of the same design.
     """
     import pandas as pd
 
     from relocation_analysis.estimation.checks import check_frame
+    from relocation_analysis.reporting.exposures import release_exposures
 
     def many(value) -> list:
         return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -286,6 +291,7 @@ def publish(effects=None, checks=None, flow=None) -> Records:
         effects=None if effects is None else stack([e.table for e in many(effects)]),
         checks=None if checks is None else check_frame(many(checks)).astype({"passed": object}),
         flow=None if flow is None else stack(many(flow)),
+        exposures=None if exposures is None else release_exposures(exposures, effects),
     )
 
 

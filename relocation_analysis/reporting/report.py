@@ -76,6 +76,7 @@ def write_report(
         names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
         run = {"fingerprint": fingerprint, "study": study.name, "province": study.province}
         run |= {"language": study.language, "code": provenance.code_version(), "started": started.isoformat()}
+        run |= {"origin": provenance.origin(study)}
         run |= {"seconds": round(time.perf_counter() - clock, 2)}
         run |= {"outputs": {name: provenance.sha256_of(draft / name) for name in names}}
         (draft / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
