@@ -30,7 +30,8 @@ class Aggregation:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """Values of A aggregations: estimate (A,), influence (K, A), jackknife (K, A) or None, and who contributes."""
+    """Values of A aggregations: estimate (A,), influence (K, A), jackknife (K, A) or None, and who contributes: clusters
+    (K, A) of bool and units (K, A), those of the treated and of the comparison also apart (2, K, A)."""
 
     aggregations: tuple[Aggregation, ...]
     estimate: np.ndarray
@@ -39,6 +40,7 @@ class Aggregated:
     treated: np.ndarray
     comparison: np.ndarray
     units: np.ndarray
+    by_side: np.ndarray | None = None
 
 
 def list_aggregations(effects: CohortTime, names: tuple[str, ...]) -> tuple[Aggregation, ...]:
@@ -118,16 +120,18 @@ def aggregate_effects(effects: CohortTime, aggregations: tuple[Aggregation, ...]
     shape = (len(effects.clusters), len(aggregations))
     estimate, influence, units = np.full(shape[1], np.nan), np.zeros(shape), np.zeros(shape)
     treated, comparison = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    sides = np.stack([effects.units] * 2) if effects.by_side is None else effects.by_side
+    by_side = np.zeros((2, *shape))
     jackknife = None if effects.jackknife is None else np.full(shape, np.nan)
     for a, aggregation in enumerate(aggregations):
         members = np.unique(np.concatenate([m for m, _ in aggregation.sets]))
         estimate[a] = _mean(effects.att, total[cohort], aggregation.sets)
         influence[:, a] = _influence(effects, cohort, total, aggregation.sets)
         treated[:, a], comparison[:, a] = effects.treated[:, members].any(1), effects.comparison[:, members].any(1)
-        units[:, a] = effects.units[:, members].max(1)
+        units[:, a], by_side[:, :, a] = effects.units[:, members].max(1), sides[:, :, members].max(2)
         if jackknife is not None:
             jackknife[:, a] = _mean(effects.jackknife, (total - effects.size)[:, cohort], aggregation.sets)
-    return Aggregated(aggregations, estimate, influence, jackknife, treated, comparison, units)
+    return Aggregated(aggregations, estimate, influence, jackknife, treated, comparison, units, by_side)
 
 
 def _cohort_numbers(effects: CohortTime) -> np.ndarray:

@@ -7,17 +7,20 @@ import numpy as np
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import list_aggregations, mean_exposures
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects, join_effects
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects, join_effects, support_of
 from relocation_analysis.estimation.estimate import (
     MAIN,
-    cells_of,
     contrasts_of,
     effects_of_fit,
     fit_contrasts,
     headline_contrasts,
+    outcome_cells,
     primary_family,
 )
 from relocation_analysis.estimation.power import design_power
+from relocation_analysis.estimation.support import COMPLEMENT
+
+HEADLINE = -1.0  # stands for the headline among exposures
 
 
 def estimate_exposures(design: Design, effects: Effects) -> Effects:
@@ -36,10 +39,10 @@ def estimate_exposures(design: Design, effects: Effects) -> Effects:
     -------
     Effects whose rows are headlines with k in `event_time` (missing for designs without exposures) and, beside the usual
     columns, `mean_exposure` (years, weighted as the effects are), `benchmark`, `power` and `mde`, as `design_power` has them.
+    Which of them may leave follows from `effects`, so that nothing that is withheld there can be solved for here.
     """
     if design.kind == "rollout":
-        parts = [_through(design, design.outcomes[name]) for name in primary_family(design)]
-        found = join_effects(parts)
+        found = _follow(join_effects([_through(design, design.outcomes[name]) for name in primary_family(design)]), effects)
     else:
         found = _headlines(effects, primary_family(design))
     power = design_power(found, design.outcomes)
@@ -49,10 +52,27 @@ def estimate_exposures(design: Design, effects: Effects) -> Effects:
 
 def _through(design: Design, outcome: Outcome) -> Effects:
     contrasts = headline_contrasts(contrasts_of(design, outcome, design.study.design.base_period))
-    cells = cells_of(design, outcome, contrasts, design.study.design.strata)
-    fit = fit_contrasts(design, outcome, cells, contrasts)
+    fit = fit_contrasts(design, outcome, outcome_cells(design, outcome), contrasts)
     found = effects_of_fit(design, outcome, fit, MAIN, ("exposures",))
     return replace(found, table=found.table.assign(mean_exposure=mean_exposures(fit, list_aggregations(fit, ("exposures",)))))
+
+
+def _follow(found: Effects, effects: Effects) -> Effects:
+    """Write into the support what follows from that of `effects`: the longest mean is the headline, thin where that is. A shorter
+    one is a sum of the effects at its exposures, and tells nothing new where all of these are shown; else it is thin."""
+    rows = effects.select(estimator=MAIN, subgroup="all", aggregation=("headline", "event_time"))
+    known = zip(rows.table["outcome"], rows.table["event_time"].fillna(HEADLINE), support_of(rows)["thin"].fillna(""), strict=True)
+    thin = {(outcome, exposure): reason for outcome, exposure, reason in known}
+    longest = found.table.groupby("outcome")["event_time"].transform("max")
+
+    def decide(outcome: str, through: float, last: bool) -> str:
+        behind = [HEADLINE] if last else [float(k) for k in range(int(through) + 1)]
+        reasons = [thin.get((outcome, k), COMPLEMENT) for k in behind]
+        return "" if not any(reasons) else reasons[0] if last else COMPLEMENT
+
+    table = found.table
+    decided = [decide(*row) for row in zip(table["outcome"], table["event_time"], table["event_time"] == longest, strict=True)]
+    return replace(found, support=support_of(found).assign(thin=np.array(decided, dtype=object)))
 
 
 def _headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
@@ -61,4 +81,4 @@ def _headlines(effects: Effects, names: tuple[str, ...]) -> Effects:
     first = ~rows.table["outcome"].duplicated().to_numpy()
     influence = None if rows.influence is None else rows.influence[:, first]
     table = rows.table[first].reset_index(drop=True).assign(event_time=np.nan, mean_exposure=np.nan)
-    return Effects(table, influence, rows.clusters)
+    return Effects(table, influence, rows.clusters, support_of(rows)[first].reset_index(drop=True))

@@ -14,18 +14,12 @@ from matplotlib.text import Text
 from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.reporting import canvas
-from relocation_analysis.reporting.figures import (
-    draw_cell_map,
-    draw_event_study,
-    grid_cells,
-    plot_cell_map,
-    plot_event_study,
-)
+from relocation_analysis.reporting.balance import draw_balance, plot_balance
+from relocation_analysis.reporting.cell_map import draw_cell_map, grid_cells, plot_cell_map
+from relocation_analysis.reporting.figures import draw_event_study, plot_event_study
 from relocation_analysis.reporting.forest import (
-    draw_balance,
     draw_forest,
     enter_subgroups,
-    plot_balance,
     plot_estimators,
     plot_forest,
     plot_headlines,
