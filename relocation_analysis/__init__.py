@@ -54,6 +54,13 @@ _PUBLIC = {
     "reporting.sections": ("describe_estimand", "describe_estimators", "head_subgroups", "list_subgroups", "only", "show_balance", "show_errors",
                            "show_specifications", "show_subgroups", "show_trends", "tabulate_arms",
                            "tabulate_late", "tabulate_offer_balance", "tabulate_take_up", "tabulate_versions"),
+    "estimation.synthesis": ("estimate_synthesis", "weighted_mean"),
+    "reporting.province_reports": ("read_reports",),
+    "reporting.national_synthesis": ("compare_provinces",),
+    "reporting.synthesis_words": ("describe_alone", "describe_compared", "describe_movers", "describe_national", "describe_without"),
+    "reporting.synthesis_exhibits": ("publish_synthesis", "show_provinces", "tabulate_alone", "tabulate_compared", "tabulate_left_out",
+                                     "tabulate_literature", "tabulate_movers", "tabulate_synthesis", "tabulate_weights",
+                                     "tabulate_without"),
     "reporting.context_tables": ("tabulate_ledger", "tabulate_programme", "tabulate_time_account",
                                  "tabulate_known_truth"),
 }  # fmt: skip
