@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from relocation_analysis.errors import unknown_name
-from relocation_analysis.language import SOURCE, _, list_languages, mark, spoken
+from relocation_analysis.language import SOURCE, _, list_languages, mark, speaking, spoken
 from relocation_analysis.paths import DATA
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ def _province_names() -> dict[str, dict[str, str]]:
 
 
 def label_province(slug: str, language: str) -> str:
-    """The name of a province: "Guizhou", or in Chinese its full official one; another name as a reader writes it."""
+    """The name of a province: "Guizhou", or in Chinese its full official one; another name as a reader writes it. `national`
+    stands for all that are compared."""
+    if slug == "national":
+        with speaking(language):
+            return _("the provinces compared")
     names = _province_names().get(slug, {})
     return names.get(f"name_{language}") or names.get("name_en") or slug.replace("_", " ").title()

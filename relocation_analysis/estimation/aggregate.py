@@ -71,6 +71,8 @@ def list_aggregations(effects: CohortTime, names: tuple[str, ...]) -> tuple[Aggr
                                                 tuple(one(post & (event == e)) for e in np.unique(event[post])))],
         "overall_cohort": lambda: [Aggregation("overall_cohort", nan, nan, nan, (per_cohort(post),))],
         "headline": lambda: [Aggregation("headline", nan, nan, nan, (one(headline_members(effects)),))],
+        "exposures": lambda: [Aggregation("headline", nan, nan, k, (one(headline_members(effects) & (event <= k)),))
+                              for k in held_exposures(effects)],
     }  # fmt: skip
     found = [a for name in names for a in build[name]()]
     return tuple(a for a in found if a.sets and all(len(members) for members, _ in a.sets))
@@ -81,6 +83,22 @@ def headline_members(effects: CohortTime) -> np.ndarray:
     event = np.array([c.event_time for c in effects.contrasts])
     low, high = HEADLINE_EXPOSURES
     return np.isfinite(effects.att) & (event >= low) & (event <= high)
+
+
+def held_exposures(effects: CohortTime) -> tuple[float, ...]:
+    """The exposures of the headline up to the first that no cohort can be followed to: means over 0 to k exist for each k."""
+    event = {float(c.event_time) for c, member in zip(effects.contrasts, headline_members(effects), strict=True) if member}
+    low, high = HEADLINE_EXPOSURES
+    missing = (k for k in range(low, high + 1) if k not in event)
+    return tuple(float(k) for k in range(low, next(missing, high + 1)))
+
+
+def mean_exposures(effects: CohortTime, aggregations: tuple[Aggregation, ...]) -> np.ndarray:
+    """Mean exposure of each aggregation over one set, weighted as its effects are, (A,)."""
+    event = np.array([c.event_time for c in effects.contrasts], dtype=float)
+    weight = effects.size.sum(0)[_cohort_numbers(effects)]
+    members = [(m, factor * weight[m]) for m, factor in (a.sets[0] for a in aggregations)]
+    return np.array([w @ event[m] / w.sum() for m, w in members])
 
 
 def headline_coverage(effects: CohortTime, left_out: float = 0.0) -> float:

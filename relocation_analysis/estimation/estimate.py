@@ -61,7 +61,7 @@ def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
     cells = outcome_cells(design, outcome)
     main = contrasts_of(design, outcome, design.study.design.base_period)
     parts = [effects_of(design, outcome, cells, main, MAIN, ALL_AGGREGATIONS)]
-    exposed = tuple(c for c in main if HEADLINE_EXPOSURES[0] <= c.event_time <= HEADLINE_EXPOSURES[1])
+    exposed = headline_contrasts(main)
     for trait in usable_subgroups(design, outcome):
         for value in sorted(v for v in cells.rows[trait].unique() if pd.notna(v)):
             keep = (cells.rows[trait] == value).to_numpy()
@@ -87,6 +87,11 @@ def contrasts_of(
         settings.anticipation if anticipation is None else anticipation,
         base,
     )
+
+
+def headline_contrasts(contrasts: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
+    """The contrasts of the exposures that the headline averages over."""
+    return tuple(c for c in contrasts if HEADLINE_EXPOSURES[0] <= c.event_time <= HEADLINE_EXPOSURES[1])
 
 
 def outcome_cells(design: Design, outcome: Outcome) -> Cells:
@@ -142,12 +147,23 @@ def effects_of(
     adjusted: bool = True,
 ) -> Effects:
     """Effects from one set of contrasts, aggregated, with their errors; `adjusted` for the study's covariates if it has any."""
-    if adjusted and is_adjusted(design, outcome):
-        fit = fit_adjusted(design, outcome, contrasts, subgroup).effects
-    else:
-        settings = design.study.design
-        fit = estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+    fit = fit_contrasts(design, outcome, cells, contrasts, subgroup, adjusted)
     return effects_of_fit(design, outcome, fit, estimator, aggregations, subgroup)
+
+
+def fit_contrasts(
+    design: Design,
+    outcome: Outcome,
+    cells: Cells,
+    contrasts: tuple[Contrast, ...],
+    subgroup: str = "all",
+    adjusted: bool = True,
+) -> CohortTime:
+    """Cohort-time effects of one set of contrasts, by the study's estimator."""
+    if adjusted and is_adjusted(design, outcome):
+        return fit_adjusted(design, outcome, contrasts, subgroup).effects
+    settings = design.study.design
+    return estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
 
 
 def effects_of_fit(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 META = log.META
 KINDS = {"figure": "fig-", "table": "tbl-"}
+RECORDS = ("effects", "checks", "flow", "exposures", "synthesis")
 ALIGNMENTS = ("left", "right", "center")
 ROLES = ("", "abstract")
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
@@ -181,27 +182,29 @@ class Prose:
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Tidy rows on their way to `effects.csv`, `checks.csv` and `flow.csv`; a report does not show them.
+    """Tidy rows on their way to the CSV file that has their name, `effects.csv` for one; a report does not show them.
 
     Attributes
     ----------
-    effects, checks, flow : DataFrames, released (see `publish`), or None.
+    effects, checks, flow, exposures, synthesis : DataFrames, released (see `publish`), or None.
     withheld : what was withheld from them.
     """
 
     effects: "pd.DataFrame | None" = None
     checks: "pd.DataFrame | None" = None
     flow: "pd.DataFrame | None" = None
+    exposures: "pd.DataFrame | None" = None
+    synthesis: "pd.DataFrame | None" = None
     withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        frames = {k: v for k in ("effects", "checks", "flow") if (v := getattr(self, k)) is not None}
+        frames = {k: v for k in RECORDS if (v := getattr(self, k)) is not None}
         counts = ", ".join(f"{len(frame)} rows of {name}" for name, frame in frames.items())
         meta = {"kind": "records"} | {name: frame_to_json(frame) for name, frame in frames.items()}
         return {"text/plain": f"Published {counts or 'nothing'}.", META: log.stamped(meta, self.withheld)}
 
 
-def publish(effects=None, checks=None, flow=None) -> Records:
+def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
     """Put tidy rows into a cell's output, from where the report gathers them into its CSV files, as the rule of disclosure lets
     them out.
 
@@ -210,11 +213,13 @@ def publish(effects=None, checks=None, flow=None) -> Records:
     effects : an `Effects` or a sequence of them.
     checks : a `Check` or a sequence of them; their `table` stays behind.
     flow : a flow DataFrame (`design.flow`) or a sequence of them.
+    exposures : from `estimate_exposures`.
     """
     import pandas as pd
 
     from relocation_analysis.estimation.checks import check_frame
     from relocation_analysis.reporting.disclosure import published_effects, published_flow, release_checks
+    from relocation_analysis.reporting.exposures import release_exposures
 
     def many(value) -> list:
         return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -227,6 +232,7 @@ def publish(effects=None, checks=None, flow=None) -> Records:
         effects=None if effects is None else stack([published_effects(e) for e in many(effects)]),
         checks=None if checks is None else check_frame(release_checks(many(checks))).astype({"passed": object}),
         flow=None if flow is None else stack([published_flow(f) for f in many(flow)]),
+        exposures=None if exposures is None else release_exposures(exposures),
     )
 
 

@@ -21,6 +21,7 @@ from relocation_analysis.reporting.exhibits import Column, Table
 PACKAGE = ROOT / "relocation_analysis"
 CODE = ("relocation_analysis", "notebooks", "data", "requirements.lock")
 LONG_TEXT = {"title", "subtitle", "context", "citation", "estimand", "outcome"}
+TEXTS = {*(LONG_TEXT - {"outcome"}), "translation"}
 SHOWN_DIGITS = 16
 KINDS_OF_DATA = {"simulated": mark("simulated"), "public": mark("public"), "restricted": mark("restricted")}
 
@@ -122,6 +123,13 @@ def rows_key(study, panel) -> str:
 def settings(study) -> dict[str, Any]:
     """Every setting of the study by dotted name, as the study file and `-p` left it."""
     return dict(_flatten("", study.model_dump(mode="json")))
+
+
+def origin(study) -> dict[str, Any]:
+    """What two reports must share to be compared: the code, and every setting but province, language and texts."""
+    own = {name: value for name, value in settings(study).items()
+           if name not in ("province", "language") and name.partition(".")[0] not in TEXTS and value is not None}  # fmt: skip
+    return {"checksum": hash_files(code_files(), ROOT), "python": python_version(), "settings": own}
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

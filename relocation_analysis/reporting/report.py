@@ -104,7 +104,7 @@ def _write(study, folder: Path, formats, run: dict, progress, runner) -> None:
             _write_record(study, plan, draft, formats, progress, runner, folder, run["data"]["rows"])
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
             run |= {"study": study.name, "province": study.province, "language": study.language}
-            run |= {"code": provenance.code_version(), "started": started.isoformat()}
+            run |= {"code": provenance.code_version(), "started": started.isoformat(), "origin": provenance.origin(study)}
             run |= {"seconds": round(time.perf_counter() - clock, 2)}
             run |= {"outputs": {name: provenance.sha256_of(draft / name) for name in names}}
             (draft / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
@@ -124,7 +124,7 @@ def _write_record(study, plan: list, draft: Path, formats, progress, runner, fol
         found = _run(study, plan, progress, runner)
         chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in found.items()}
         notebook = _join(study, plan, chapters, data)
-        _write_outputs(chapters, notebook, draft, formats)
+        write_outputs(chapters, notebook, draft, formats)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
@@ -133,14 +133,14 @@ def _write_record(study, plan: list, draft: Path, formats, progress, runner, fol
         raise
 
 
-def _write_outputs(chapters: dict, notebook, draft: Path, formats) -> None:
-    """Every file of a report but run.json: the record, what the chapters published, what readers read."""
+def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict | None = None) -> None:
+    """Every file of a report but run.json: the record, what the chapters published (`columns` by kind), what readers read."""
     import nbformat
 
     from relocation_analysis.reporting import execute, exports, render, withheld
 
     nbformat.write(notebook, draft / "report.ipynb")
-    frames = execute.gather(chapters) | {"disclosure": withheld.gather_withheld(chapters)}
+    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
     for name, frame in frames.items():
         frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (draft / "figures").mkdir()
