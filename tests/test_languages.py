@@ -28,8 +28,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 CHAPTERS = sorted(NOTEBOOKS.glob("*.ipynb"))
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 PUNCTUATED = re.compile(r"[\u3400-\u9fff][,;:?!]|[,;?!][\u3400-\u9fff]")  # half-width marks beside a Chinese character
-AS_IT_IS = {  # a name of a method, a text that is its value only, and counts, which Chinese sentences have as digits
+AS_IT_IS = {  # names of methods, a text that is its value only, and counts, which Chinese sentences have as digits
     "CR1",
+    "Anderson-Rubin",
     "Value error, {error}",
     "no one two three four five six seven eight nine",
 }
