@@ -42,7 +42,10 @@ def is_lost(shown, before) -> bool:
 
 def withhold_shares(counts: Sequence[float]) -> list[bool]:
     """Which of the parts that make up a whole must not be shown: those of too few, those that leave too few, and where that
-    is one part only, which the others would reveal, the smallest of the others."""
+    is one part only, which the others would reveal, the smallest of the others. A part that is the whole hides nothing by being
+    withheld, unless it is of too few itself."""
+    if len(counts) == 1:
+        return [not (kept().public or np.isfinite(release_count(counts[0])))]
     total = sum(counts)
     few = [not is_share_safe(count, total) for count in counts]
     if sum(few) == 1 and len(few) > 1:

@@ -52,7 +52,8 @@ def test_public_data_are_released_as_they_are(effects, public):
         ((40, 30, 30), [False, False, False]),
         ((80, 14, 6), [False, True, True]),  # 6 are too few, and 100% less the others would tell them
         ((70, 9, 9, 12), [False, True, True, False]),
-        ((100,), [True]),  # all alike: it would be said of everybody
+        ((100,), [False]),  # the only row of a table: everybody can see that it is all
+        ((9,), [True]),
         ((95, 5), [True, True]),
         ((0, 50, 50), [True, True, False]),
     ],
