@@ -8,7 +8,7 @@ from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.reporting.released import compose_note, is_withheld, released, say_how_many_withheld, say_part
 from relocation_analysis.reporting.selection import is_reference
 
-CASES = {"none": mark("none of {total} do"), "one": "one of {total} does", "some": "{part} of {total} do.", "every": "all {total} do"}
+CASES = {"none": "none of {total} do", "one": "one of {total} does", "some": "{part} of {total} do.", "every": "all {total} do"}
 
 
 def test_effects_are_released_once_and_what_is_withheld_stays_so(effects):
