@@ -1,33 +1,25 @@
 """Runs chapters with papermill and makes one record of them: the same bytes whenever and wherever it ran."""
 
 import hashlib
-import itertools
-import logging
-import os
 import re
-import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-from relocation_analysis.data.sources import MIRROR
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
-from relocation_analysis.language import SOURCE
+from relocation_analysis.language import SOURCE, _
 from relocation_analysis.reporting.exhibits import META, Table, escape_markdown, frame_from_json
+from relocation_analysis.reporting.exposures import EXPOSURE_COLUMNS
+from relocation_analysis.reporting.kernels import SOURCE_DATE_EPOCH, Kernels, how_it_ended, kill  # noqa: F401
+from relocation_analysis.reporting.progress import Progress
 
-SOURCE_DATE_EPOCH = 1577836800  # 2020-01-01: a fixed date for everything that insists on carrying one
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-    "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
-}
+TIMEOUT = 1800.0  # seconds for a cell: none of the project's takes one of them in a hundred
+IOPUB_TIMEOUT = 120
 RECORD_COLUMNS = {
     "effects": (*EFFECT_COLUMNS, "chapter"),
     "checks": ("chapter", "outcome", "name", "null", "statistic", "p_value", "passed", "note"),
@@ -41,6 +33,7 @@ RECORD_COLUMNS = {
         "rows_left",
         "units_left",
     ),
+    "exposures": (*EXPOSURE_COLUMNS, "chapter"),
 }
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
@@ -56,49 +49,79 @@ class ChapterError(RuntimeError):
 
     def __init__(self, chapter: str, problem: str, notebook: NotebookNode | None = None):
         self.chapter, self.notebook = chapter, notebook
-        super().__init__(f"The chapter {chapter!r} did not run: {problem}")
+        self.problem = problem
+        super().__init__(_("The chapter {chapter} did not run: {problem}", chapter=repr(chapter), problem=problem))
 
 
-class Progress:
-    """A bar of cells on a terminal; a line for every finished chapter wherever the output goes."""
+class LostKernelError(ChapterError):
+    """The kernel of a chapter died, did not start or did not answer in time: worth one more try."""
 
-    def __init__(self, stream=None):
-        from tqdm import tqdm
 
-        self._stream = stream or sys.stderr
-        self._bar = tqdm(total=0, unit="cell", file=self._stream, disable=None, leave=False)
+class Runner:
+    """Where chapters run, a context manager: each in a kernel of its own, so many at a time.
 
-    def add(self, cells: int) -> None:
-        """Announce `cells` more cells."""
-        self._bar.total += cells
-        self._bar.refresh()
+    Parameters
+    ----------
+    workers : chapters at a time.
+    timeout : seconds that a cell may take; a kernel that takes longer is ended.
+    warm : fork the kernels; by default wherever that can be.
+    """
 
-    def cell(self, chapter: str) -> None:
-        """A cell of `chapter` has run."""
-        self._bar.set_description(chapter, refresh=False)
-        self._bar.update()
+    def __init__(self, workers: int = 2, timeout: float = TIMEOUT, warm: bool | None = None):
+        self.kernels, self.timeout = Kernels(warm), timeout
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="chapter")
 
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._bar.clear()
-        print(text, file=self._stream, flush=True)
-        self._bar.refresh()
+    def __enter__(self) -> "Runner":
+        self.kernels.__enter__()
+        return self
 
-    def close(self) -> None:
-        """Take the bar away."""
-        self._bar.close()
+    def __exit__(self, *_) -> None:
+        self.stop()
+        self._pool.shutdown()
+        self.kernels.__exit__()
+
+    def stop(self) -> None:
+        """End what runs and start nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.kernels.stop()
+
+    def submit(self, chapter: "Chapter", progress: Progress) -> Future:
+        """Run a chapter as soon as a worker is free; the result is its normalised notebook."""
+        return self._pool.submit(_run_chapter, chapter, self, progress)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter that is to be run: its notebook as `read_chapter` gives it, its parameters, the folder it runs in."""
+
+    name: str
+    notebook: NotebookNode
+    parameters: dict
+    folder: Path
+    started: list = field(default_factory=list)  # its kernels, the one before the retry included
+
+    @property
+    def cells(self) -> int:
+        return sum(cell.cell_type == "code" for cell in self.notebook.cells)
 
 
 def run_chapters(
-    chapters: dict[str, Path], parameters: dict, folder: Path, progress: Progress, workers: int = 2
+    chapters: dict[str, Path],
+    parameters: dict,
+    folder: Path,
+    progress: Progress,
+    workers: int = 2,
+    runner: Runner | None = None,
 ) -> dict[str, NotebookNode]:
-    """Run notebooks, each in a kernel of its own, `workers` at a time.
+    """Run notebooks, each in a kernel of its own.
 
     Parameters
     ----------
     chapters : name -> notebook file.
     parameters : name -> value, for the cell tagged `parameters`, which must define every name.
     folder : working directory of the kernels.
+    workers : chapters at a time, where there is no `runner`.
+    runner : where they run, for reports that share one.
 
     Returns
     -------
@@ -108,18 +131,17 @@ def run_chapters(
     ------
     ChapterError : of the first chapter, in order, that did not run to its end.
     """
-    notebooks = {name: read_chapter(name, path, parameters) for name, path in chapters.items()}
-    progress.add(sum(cell.cell_type == "code" for nb in notebooks.values() for cell in nb.cells))
-    with _kernels(folder) as kernels, ThreadPoolExecutor(workers) as pool:
-        jobs = {
-            name: pool.submit(_run_chapter, name, nb, parameters, kernels, progress)
-            for name, nb in notebooks.items()
-        }
+    plan = [Chapter(name, read_chapter(name, path, parameters), parameters, folder) for name, path in chapters.items()]
+    progress.add(sum(chapter.cells for chapter in plan))
+    with nullcontext(runner) if runner else Runner(workers) as place:
+        jobs = {chapter.name: place.submit(chapter, progress) for chapter in reversed(plan)}  # the longest comes last
         try:
-            return {name: job.result() for name, job in jobs.items()}
+            return {chapter.name: jobs[chapter.name].result() for chapter in plan}
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            kernels["stop"]()
+            for chapter in plan:
+                jobs[chapter.name].cancel()
+                for kernel in chapter.started:
+                    kill(kernel)
             raise
 
 
@@ -154,81 +176,69 @@ def cell_language(cell: NotebookNode) -> str | None:
     return next((tag.removeprefix("lang-") for tag in tags if tag.startswith("lang-")), None)
 
 
-@contextmanager
-def _kernels(folder: Path):
-    """Kernels of this very interpreter, untouched by the user's own Jupyter and IPython files."""
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is a ChapterError, said once
-    with tempfile.TemporaryDirectory(prefix="relocation-", ignore_cleanup_errors=True) as scratch:
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        env = ENVIRONMENT | {"IPYTHONDIR": scratch}
-        if mirror := os.environ.get(MIRROR):  # kernels run in the folder of the notebooks
-            env[MIRROR] = str(Path(mirror).resolve())
-        spec = KernelSpec(argv=argv, display_name="Python 3", language="python", env=env)
-        started, number = [], itertools.count()
-
-        class OwnInterpreter(KernelSpecManager):
-            def get_kernel_spec(self, kernel_name):
-                return spec
-
-        class Kernel(AsyncKernelManager):
-            def __init__(self, **settings):
-                if os.name == "posix":  # sockets in a private folder: no port to race for, nobody to listen in
-                    settings |= {"transport": "ipc", "ip": f"{scratch}/{next(number)}"}
-                super().__init__(kernel_spec_manager=OwnInterpreter(), **settings)
-                started.append(self)
-
-        def stop():
-            for kernel in started:
-                if (process := getattr(kernel.provisioner, "process", None)) is not None:
-                    process.kill()
-
-        yield {"class": Kernel, "folder": str(folder), "scratch": Path(scratch), "stop": stop}
-
-
-def _run_chapter(name: str, notebook: NotebookNode, parameters: dict, kernels: dict, progress: Progress):
+def _run_chapter(chapter: Chapter, runner: Runner, progress: Progress) -> NotebookNode:
     start = time.perf_counter()
-    executed = _execute(name, notebook, parameters, kernels, progress)
-    _refuse_early_exit(name, executed)
-    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-    progress.say(f"{name}: {cells} cells, {time.perf_counter() - start:.1f} s")
+    try:
+        executed = _execute(chapter, runner, progress)
+    except LostKernelError as error:
+        if runner.kernels.stopped:
+            raise
+        progress.say(_("{problem}; it is run once more", problem=error))
+        executed = _execute(chapter, runner, progress)
+    _refuse_early_exit(chapter.name, executed)
+    progress.chapter(chapter.name, chapter.cells, time.perf_counter() - start)
     for number, text in _complaints(executed):
-        progress.say(f"{name}: cell In [{number}] says: {text}")
-    return normalise(executed, name)
+        progress.say(f"{chapter.name}: cell In [{number}] says: {text}")
+    return normalise(executed, chapter.name)
 
 
-def _execute(
-    name: str, notebook: NotebookNode, parameters: dict, kernels: dict, progress: Progress
-) -> NotebookNode:
+def _execute(chapter: Chapter, runner: Runner, progress: Progress) -> NotebookNode:
     from jupyter_core.utils import ensure_event_loop
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
 
-    record = kernels["scratch"] / f"{name}.ipynb"
+    name, running = chapter.name, [chapter.notebook]  # as far as it ran
     loop = ensure_event_loop()  # this thread's, which nobody else closes
     try:
         return execute_notebook(
-            notebook,
-            record,
-            parameters,
+            chapter.notebook,
+            None,
+            chapter.parameters,
             progress_bar=False,
             record_timing=False,
-            kernel_manager_class=kernels["class"],
+            request_save_on_cell_execute=False,
+            kernel_manager_class=runner.kernels.manager(chapter.started),
             shutdown_kernel="immediate",
-            resources={"metadata": {"path": kernels["folder"]}},
-            on_cell_executed=lambda **_: progress.cell(name),
+            execution_timeout=runner.timeout,
+            iopub_timeout=IOPUB_TIMEOUT,
+            resources={"metadata": {"path": str(chapter.folder)}},
+            on_notebook_start=lambda notebook: running.append(notebook),
+            on_cell_executed=lambda **about: progress.cell(name),
         )
     except PapermillExecutionError as error:
-        problem = f"cell In [{error.exec_count}] raised {error.ename}: {error.evalue}"
-        raise ChapterError(name, problem, nbformat.read(record, as_version=4)) from None
+        problem = _("cell In [{n}] raised {kind}: {message}", n=error.exec_count, kind=error.ename, message=error.evalue)
+        raise ChapterError(name, problem, running[-1]) from None
+    except CellTimeoutError:
+        seconds = f"{runner.timeout:g}"
+        raise _lost(name, running[-1], _("it did not answer within {seconds} seconds", seconds=seconds)) from None
     except DeadKernelError:
-        raise ChapterError(name, "its kernel died", nbformat.read(record, as_version=4)) from None
+        raise _lost(name, running[-1], how_it_ended(chapter.started)) from None
     except RuntimeError as error:
-        raise ChapterError(name, f"its kernel did not start ({error})", notebook) from None
+        raise LostKernelError(name, _("its kernel did not start ({error})", error=error), running[-1]) from None
     finally:
         loop.close()
+        runner.kernels.release(chapter.started)
+
+
+def _lost(name: str, notebook: NotebookNode, how: str) -> LostKernelError:
+    """The error of a kernel that was lost; the cell that was running is marked."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    done = sum(cell.execution_count is not None for cell in cells)
+    problem = _("its kernel died in cell In [{n}]: {how}", n=done + 1, how=how)
+    if done < len(cells):
+        error = {"ename": "DeadKernelError", "evalue": problem, "traceback": [problem]}
+        cells[done].outputs = [*cells[done].get("outputs", ()), nbformat.v4.new_output("error", **error)]
+    return LostKernelError(name, problem, notebook)
 
 
 def _refuse_early_exit(name: str, notebook: NotebookNode) -> None:
@@ -294,26 +304,30 @@ def exhibits_of(notebook: NotebookNode):
                 yield output.data[META]
 
 
-def gather(chapters: dict[str, NotebookNode]) -> dict:
+def gather(chapters: dict[str, NotebookNode], columns: dict[str, tuple[str, ...]] = RECORD_COLUMNS) -> dict:
     """The records that chapters published.
+
+    Parameters
+    ----------
+    columns : kind of record -> its columns; other kinds are left.
 
     Returns
     -------
-    "effects", "checks", "flow" -> DataFrame with the columns of `RECORD_COLUMNS`, floats to the last bit.
+    "effects", "checks", "flow", "exposures" -> DataFrame with its columns, floats to the last bit.
     """
     import pandas as pd
 
-    found = {kind: [] for kind in RECORD_COLUMNS}
+    found = {kind: [] for kind in columns}
     for name, notebook in chapters.items():
         for meta in exhibits_of(notebook):
             for kind in found if meta["kind"] == "records" else ():
                 if kind in meta:
                     found[kind].append(frame_from_json(meta[kind]).assign(chapter=name))
     frames = {}
-    for kind, columns in RECORD_COLUMNS.items():
+    for kind, names in columns.items():
         full = [frame for frame in found[kind] if len(frame)]
-        frame = pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
-        frames[kind] = frame[list(columns)]
+        frame = pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(names))
+        frames[kind] = frame[list(names)]
     return frames
 
 

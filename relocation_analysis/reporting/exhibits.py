@@ -6,18 +6,20 @@ number it, caption it and name the function behind it.
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relocation_analysis.language import _
 from relocation_analysis.reporting import table_formats
+from relocation_analysis.reporting import withheld as log
 from relocation_analysis.reporting.escapes import escape_markdown  # noqa: F401 (offered beside Prose)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-META = "application/vnd.relocation+json"
+META = log.META
 KINDS = {"figure": "fig-", "table": "tbl-"}
+RECORDS = ("effects", "checks", "flow", "exposures", "synthesis")
 ALIGNMENTS = ("left", "right", "center")
 ROLES = ("", "abstract")
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
@@ -43,6 +45,7 @@ class Figure:
     caption, note : plain text, no markup.
     alt : what the figure shows, for a reader who does not see it; must not be empty.
     source : the function behind it, "reporting.figures.plot_event_study".
+    withheld : what was withheld since the exhibit before (`withheld.take`).
     """
 
     id: str
@@ -51,6 +54,7 @@ class Figure:
     alt: str
     note: str = ""
     source: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def __post_init__(self):
         _check_id("figure", self.id)
@@ -60,7 +64,11 @@ class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         meta = {"kind": "figure", "id": self.id, "caption": self.caption, "alt": self.alt}
         meta |= {"note": self.note, "source": self.source}
-        return {"image/svg+xml": self.svg, "text/plain": _("Figure: {caption}", caption=self.caption), META: meta}
+        return {
+            "image/svg+xml": self.svg,
+            "text/plain": _("Figure: {caption}", caption=self.caption),
+            META: log.stamped(meta, self.withheld),
+        }
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Table:
     rows : tuples with one text a column; a row of a single text is the heading of the group of rows below it.
     caption, note : plain text, no markup.
     source : the function behind it, "reporting.tables.effects_table".
+    withheld : what was withheld since the exhibit before (`withheld.take`).
     """
 
     id: str
@@ -95,6 +104,7 @@ class Table:
     caption: str
     note: str = ""
     source: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def __post_init__(self):
         _check_id("table", self.id)
@@ -115,7 +125,7 @@ class Table:
             "text/latex": self.to_latex(),
             "text/csv": self.to_csv(),
             "text/plain": self.to_plain(),
-            META: meta,
+            META: log.stamped(meta, self.withheld),
         }
 
     def to_html(self) -> str:
@@ -179,6 +189,7 @@ class Prose:
 
     markdown: str
     role: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def __post_init__(self):
         if self.role not in ROLES:
@@ -186,41 +197,49 @@ class Prose:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         meta = {"kind": "prose"} | ({"role": self.role} if self.role else {})
-        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: meta}
+        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: log.stamped(meta, self.withheld)}
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Tidy rows on their way to `effects.csv`, `checks.csv` and `flow.csv`; a report does not show them.
+    """Tidy rows on their way to the CSV file that has their name, `effects.csv` for one; a report does not show them.
 
     Attributes
     ----------
-    effects, checks, flow : DataFrames, or None.
+    effects, checks, flow, exposures, synthesis : DataFrames, released (see `publish`), or None.
+    withheld : what was withheld from them.
     """
 
     effects: "pd.DataFrame | None" = None
     checks: "pd.DataFrame | None" = None
     flow: "pd.DataFrame | None" = None
+    exposures: "pd.DataFrame | None" = None
+    synthesis: "pd.DataFrame | None" = None
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        frames = {k: v for k in ("effects", "checks", "flow") if (v := getattr(self, k)) is not None}
+        frames = {k: v for k in RECORDS if (v := getattr(self, k)) is not None}
         counts = ", ".join(f"{len(frame)} rows of {name}" for name, frame in frames.items())
         meta = {"kind": "records"} | {name: frame_to_json(frame) for name, frame in frames.items()}
-        return {"text/plain": f"Published {counts or 'nothing'}.", META: meta}
+        return {"text/plain": f"Published {counts or 'nothing'}.", META: log.stamped(meta, self.withheld)}
 
 
-def publish(effects=None, checks=None, flow=None) -> Records:
-    """Put tidy rows into a cell's output, from where the report gathers them into its CSV files.
+def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
+    """Put tidy rows into a cell's output, from where the report gathers them into its CSV files, as the rule of disclosure lets
+    them out.
 
     Parameters
     ----------
     effects : an `Effects` or a sequence of them.
     checks : a `Check` or a sequence of them; their `table` stays behind.
     flow : a flow DataFrame (`design.flow`) or a sequence of them.
+    exposures : from `estimate_exposures`.
     """
     import pandas as pd
 
     from relocation_analysis.estimation.checks import check_frame
+    from relocation_analysis.reporting.disclosure import published_effects, published_flow, release_checks
+    from relocation_analysis.reporting.exposures import release_exposures
 
     def many(value) -> list:
         return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -228,10 +247,12 @@ def publish(effects=None, checks=None, flow=None) -> Records:
     def stack(frames: list) -> "pd.DataFrame | None":
         return pd.concat(frames, ignore_index=True) if frames else None
 
+    log.forget()  # what exhibits noted is noted again, with the file that it goes to
     return Records(
-        effects=None if effects is None else stack([e.table for e in many(effects)]),
-        checks=None if checks is None else check_frame(many(checks)).astype({"passed": object}),
-        flow=None if flow is None else stack(many(flow)),
+        effects=None if effects is None else stack([published_effects(e) for e in many(effects)]),
+        checks=None if checks is None else check_frame(release_checks(many(checks))).astype({"passed": object}),
+        flow=None if flow is None else stack([published_flow(f) for f in many(flow)]),
+        exposures=None if exposures is None else release_exposures(exposures),
     )
 
 

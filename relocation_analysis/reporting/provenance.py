@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from relocation_analysis.reporting.exhibits import Column, Table
 PACKAGE = ROOT / "relocation_analysis"
 CODE = ("relocation_analysis", "notebooks", "data", "requirements.lock")
 LONG_TEXT = {"title", "subtitle", "context", "citation", "estimand", "outcome"}
+TEXTS = {*(LONG_TEXT - {"outcome"}), "translation"}
 SHOWN_DIGITS = 16
 KINDS_OF_DATA = {"simulated": mark("simulated"), "public": mark("public"), "restricted": mark("restricted")}
 
@@ -28,6 +30,17 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1 << 12)
+def _sha256_once(path: str, size: int, changed: int, inode: int) -> str:
+    return sha256_of(Path(path))
+
+
+def sha256_of_input(path: Path) -> str:
+    """SHA-256 of a file that went in, computed once as long as the file stays as it is."""
+    about = path.stat()
+    return _sha256_once(str(path), about.st_size, about.st_mtime_ns, about.st_ino)
 
 
 def code_files() -> list[Path]:
@@ -39,6 +52,8 @@ def code_files() -> list[Path]:
 
 def data_files(study) -> list[Path]:
     """The study's own files: its TOML, and its data where they are a file."""
+    if study.simulated:
+        return [Path(study.file)]
     from relocation_analysis.data.panel import study_files
 
     return study_files(study)
@@ -52,19 +67,69 @@ def digest(parts: Iterable[str]) -> str:
 def hash_files(paths: Iterable[Path], root: Path | None = None) -> str:
     """SHA-256 over the names (relative to `root`, else bare) and contents of files."""
     return digest(
-        f"{Path(os.path.relpath(p, root)).as_posix() if root else p.name}={sha256_of(p)}" for p in paths
+        f"{Path(os.path.relpath(p, root)).as_posix() if root else p.name}={sha256_of_input(p)}" for p in paths
     )
 
 
-def fingerprint(study, formats: Iterable[str]) -> str:
-    """SHA-256 over all that decides the bytes of a report: code, notebooks, data, settings, lock."""
-    parts = [hash_files(code_files(), ROOT), hash_files(data_files(study)), code_version(), python_version()]
+def code_key() -> str:
+    """SHA-256 over the code, the notebooks, the lock and the Python that make a report of a study."""
+    return digest([hash_files(code_files(), ROOT), code_version(), python_version()])
+
+
+def fingerprint(study, formats: Iterable[str], code: str | None = None, data: str | None = None) -> str:
+    """SHA-256 over all that decides the bytes of a report: code, notebooks, data, settings, lock.
+
+    Parameters
+    ----------
+    code, data : the keys of both, where they are known: `code_key` and the "rows" of `data_key`.
+    """
+    parts = [code or code_key(), data or data_key(study)["rows"]]
     return digest([*parts, *sorted(formats), json.dumps(settings(study), sort_keys=True)])
+
+
+def by_province(study) -> bool:
+    """Whether a report takes its province's rows out of a file that holds others too."""
+    return not study.simulated and study.province is not None
+
+
+def data_key(study, known: dict | None = None) -> dict[str, str]:
+    """What the data of a report are, by checksum: "files", and "rows", all that can reach the report.
+
+    Of a file with several provinces these are the rows of one, so that a change elsewhere in the file leaves it alone.
+
+    Parameters
+    ----------
+    known : what this function returned before: "rows" is not computed again while "files" is the same.
+    """
+    files = hash_files(data_files(study))
+    if not by_province(study):
+        return {"files": files, "rows": files}
+    if known and known.get("files") == files and known.get("rows"):
+        return {"files": files, "rows": known["rows"]}
+    from relocation_analysis.data.panel import read_panel
+
+    return {"files": files, "rows": rows_key(study, read_panel(study))}
+
+
+def rows_key(study, panel) -> str:
+    """SHA-256 over the study's file and the rows of its panel, names and types of the columns included."""
+    from pandas.util import hash_pandas_object
+
+    columns = [f"{name}:{kind}" for name, kind in panel.dtypes.items()]
+    rows = hashlib.sha256(hash_pandas_object(panel, index=False).to_numpy().tobytes()).hexdigest()
+    return digest([sha256_of_input(Path(study.file)), *columns, rows])
 
 
 def settings(study) -> dict[str, Any]:
     """Every setting of the study by dotted name, as the study file and `-p` left it."""
     return dict(_flatten("", study.model_dump(mode="json")))
+
+
+def origin(study) -> dict[str, Any]:
+    """What two reports must share to be compared: the code, and every setting but province, language and texts."""
+    own = {name: value for name, value in settings(study).items()
+           if name not in ("province", "language") and name.partition(".")[0] not in TEXTS and value is not None}  # fmt: skip
+    return {"checksum": hash_files(code_files(), ROOT), "python": python_version(), "settings": own}
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -152,13 +217,14 @@ def introduction() -> str:
     return f"# {title} {{#provenance}}\n\n{text}"
 
 
-def record(study, exhibits: list[dict]) -> list[Table]:
+def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
     """The tables of the last page, in the language spoken.
 
     Parameters
     ----------
     study : the study.
     exhibits : META of every figure and table, each with its `label`.
+    data : the "rows" of `data_key`, where they are known.
 
     Returns
     -------
@@ -170,7 +236,7 @@ def record(study, exhibits: list[dict]) -> list[Table]:
         Table(
             "tbl-code_and_data",
             (Column(_("What")), Column(_("Which"))),
-            (*_made(study), (_("Files"),), *_listed(study)),
+            (*_made(study, data), (_("Files"),), *_listed(study)),
             caption=_("Code and data"),
             note=_("Every installed package, with its hash, is in requirements.lock."),
             source=source,
@@ -193,7 +259,7 @@ def record(study, exhibits: list[dict]) -> list[Table]:
     ]
 
 
-def _made(study) -> list[tuple[str, str]]:
+def _made(study, data: str | None) -> list[tuple[str, str]]:
     packages = (f"{name} {number}" for name, number in package_versions().items())
     return [
         (_("Study"), study.name),
@@ -202,14 +268,15 @@ def _made(study) -> list[tuple[str, str]]:
         (_("Seed"), str(study.seed)),
         (_("Code"), say_code_version()),
         (_("Checksum of the code"), hash_files(code_files(), ROOT)[:SHOWN_DIGITS]),
-        (_("Checksum of the data"), hash_files(data_files(study))[:SHOWN_DIGITS]),
+        (_("Checksum of the data"), (data or data_key(study)["rows"])[:SHOWN_DIGITS]),
         ("Python", python_version()),
         (_("Packages"), ", ".join(packages)),
     ]
 
 
 def _listed(study) -> list[tuple[str, str]]:
-    return [(p.name, sha256_of(p)[:SHOWN_DIGITS]) for p in [*data_files(study), *sorted(DATA.glob("*.csv"))]]
+    own = [Path(study.file)] if by_province(study) else data_files(study)  # of other provinces' rows nothing depends
+    return [(p.name, sha256_of(p)[:SHOWN_DIGITS]) for p in [*own, *sorted(DATA.glob("*.csv"))]]
 
 
 def _grouped(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import pytest
 
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
+from relocation_analysis.reporting import rule
 from relocation_analysis.reporting.exhibits import (
     META,
     Column,
@@ -58,7 +59,7 @@ def test_exhibits_name_the_function_behind_them():
     assert make_table()._repr_mimebundle_()[META]["source"] == "reporting.tables.x"
     figure = Figure("fig-a", "<svg/>", "Caption", "Alt", source="reporting.figures.y")
     assert figure._repr_mimebundle_()[META]["source"] == "reporting.figures.y"
-    assert Prose("x")._repr_mimebundle_()[META] == {"kind": "prose"}
+    assert Prose("x")._repr_mimebundle_()[META] == {"kind": "prose", "disclosure": "restricted-10"}
 
 
 def test_a_passage_can_be_the_abstract_and_nothing_else():
@@ -79,7 +80,8 @@ def test_a_frame_survives_json_to_the_last_bit():
     pd.testing.assert_frame_equal(back, frame, check_exact=True)
 
 
-def test_publish_takes_one_or_many_and_leaves_the_table_of_a_check_behind():
+def test_publish_takes_one_or_many_and_leaves_the_table_of_a_check_behind(monkeypatch):
+    monkeypatch.setattr(rule, "_kept", rule.Rule(public=True))
     row = dict.fromkeys(EFFECT_COLUMNS, "") | {"estimate": 1 / 3}
     effects = Effects(pd.DataFrame([row]), None, None)
     check = Check("a", "pre-trend", "No trend.", 1.0, 0.5, None, pd.DataFrame({"x": [1]}), "Not rejected.")
