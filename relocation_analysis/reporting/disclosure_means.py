@@ -42,6 +42,8 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     if kept().public or "fewest" not in balance:
         return balance
     trait = balance["covariate"].astype(str).str.split("=").str[0].where(balance["covariate"].astype(str).str.contains("="))
+    for name in sorted(set(trait[trait.isin(NAMES)])):
+        withheld.note("balance", "names", subgroup=name)
     balance, trait = balance[~trait.isin(NAMES)], trait[~trait.isin(NAMES)]
     few = balance["fewest"].lt(kept().threshold)
     for _, levels in balance.groupby(trait):
