@@ -271,7 +271,7 @@ def check_spillover(design: Design, name: str) -> Check:
         bool(p_value >= 1 - LEVEL) if known else None,
         pd.DataFrame(rows, columns=["what", "estimate", "std_error"]),
         _("The statistic is the change of a not yet moved {unit} as all of its county moves. With spillover the headline is the effect on "
-          "movers less that on the comparison. {n} counties.", unit=say_level(design.cluster), n=design.study.show_count(len(system.labels))),
+          "movers less that on the comparison. Number of counties: {n}.", unit=say_level(design.cluster), n=design.study.show_count(len(system.labels))),
     )
 
 

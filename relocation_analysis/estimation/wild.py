@@ -97,7 +97,7 @@ def wild_bootstrap(y, x, clusters, column: int, generator: np.random.Generator |
     scores = _cluster_scores(y, x, code, column)
     sample = (scores.estimate, scores.std_error, (scores.estimate - null) / scores.std_error)
     if fewest < FEWEST_CLUSTERS:
-        reason = _("{n} clusters on the smaller side, fewer than {few}", n=fewest, few=FEWEST_CLUSTERS)
+        reason = _("there are fewer than {few} clusters on the smaller side", few=FEWEST_CLUSTERS)
         return WildBootstrap(*sample, None, np.nan, np.nan, 0, False, size, fewest, reason)
     exact = size <= MOST_ENUMERATED
     if not exact and generator is None:
@@ -213,6 +213,6 @@ def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Gene
         return Check(name, "wild_bootstrap", null, found.statistic, None, None, table, note)
     agree = bool((found.p_value < 1 - LEVEL) == (plain < 1 - LEVEL))
     numbers = {"clusters": shown.count(found.clusters), "fewest": shown.count(found.fewest), "draws": found.draws}
-    note = (_("{clusters} clusters, {fewest} on the smaller side; {draws:,} sign vectors, all there are.", **numbers) if found.exact else
-            _("{clusters} clusters, {fewest} on the smaller side; {draws:,} sign vectors, drawn.", **numbers))  # fmt: skip
+    note = (_("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, all there are.", **numbers) if found.exact else
+            _("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, drawn.", **numbers))  # fmt: skip
     return Check(name, "wild_bootstrap", null, found.statistic, found.p_value, agree, table, note)

@@ -90,16 +90,19 @@ def measure(text: str, size: float = 8, weight: str = "normal") -> float:
 
 
 def wrap(text: str, width: float, size: float = 8, weight: str = "normal") -> str:
-    """`text` in lines of at most `width` inches: broken at spaces, behind hyphens, between Chinese signs, else anywhere."""
+    """`text` in lines of at most `width` inches: broken at spaces, behind hyphens, between Chinese signs, else anywhere. No
+    Chinese sign stands alone in the last line."""
     lines = []
     for paragraph in legible(text).split("\n"):
-        line = ""
+        rows: list[list[str]] = [[]]
         for piece in _pieces(paragraph, width, size, weight):
-            if line and measure((line + piece).rstrip(), size, weight) > width:
-                lines.append(line.rstrip())
-                line = ""
-            line += piece if line else piece.lstrip()
-        lines.append(line.rstrip())
+            if rows[-1] and measure("".join([*rows[-1], piece]).rstrip(), size, weight) > width:
+                rows.append([])
+            if rows[-1] or piece.strip() or len(rows) == 1:
+                rows[-1].append(piece if rows[-1] else piece.lstrip())
+        if len(rows) > 1 and len(rows[-1]) == 1 and len(rows[-2]) > 2 and re.match(HAN_SIGN, rows[-1][0]):
+            rows[-1].insert(0, rows[-2].pop())
+        lines += ["".join(row).strip() for row in rows]
     return "\n".join(lines)
 
 

@@ -155,6 +155,12 @@ def release_power(power: pd.DataFrame, effects: Effects) -> pd.DataFrame:
     return shown.mask(hidden, shown.assign(std_error=np.nan, mde=np.nan, power=np.nan))
 
 
+def published_flow(flow: pd.DataFrame) -> pd.DataFrame:
+    """A flow as rows of `flow.csv`: released, whole counts without a decimal point."""
+    counts = ["rows_dropped", "units_dropped", "rows_left", "units_left"]
+    return flow if kept().public else release_flow(flow).astype(dict.fromkeys(counts, "Int64"))
+
+
 def published_effects(effects: Effects) -> pd.DataFrame:
     """Effects as rows of `effects.csv`: released, whole counts without a decimal point."""
     table = release_effects(effects).table[[*EFFECT_COLUMNS, "withheld"]]

@@ -218,7 +218,7 @@ def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
     import pandas as pd
 
     from relocation_analysis.estimation.checks import check_frame
-    from relocation_analysis.reporting.disclosure import published_effects, release_checks, release_flow
+    from relocation_analysis.reporting.disclosure import published_effects, published_flow, release_checks
     from relocation_analysis.reporting.exposures import release_exposures
 
     def many(value) -> list:
@@ -231,7 +231,7 @@ def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
     return Records(
         effects=None if effects is None else stack([published_effects(e) for e in many(effects)]),
         checks=None if checks is None else check_frame(release_checks(many(checks))).astype({"passed": object}),
-        flow=None if flow is None else stack([release_flow(f) for f in many(flow)]),
+        flow=None if flow is None else stack([published_flow(f) for f in many(flow)]),
         exposures=None if exposures is None else release_exposures(exposures),
     )
 

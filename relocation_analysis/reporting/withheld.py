@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEYS = ("outcome", "subgroup", "estimator", "aggregation", "cohort", "time", "event_time", "arm")
 COLUMNS = ("chapter", "exhibit", *KEYS, "what", "reason")
 META = "application/vnd.relocation+json"
-FILES = {"effect": "effects.csv", "flow": "flow.csv", "check": "checks.csv"}  # where published rows of a kind go
+FILES = {"effect": "effects.csv", "flow": "flow.csv", "check": "checks.csv", "balance": "checks.csv"}  # where published rows of a kind go
 NOT_AN_EXHIBIT = mark("withheld: not an exhibit")
 
 _notes: list[dict] = []

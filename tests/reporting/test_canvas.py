@@ -112,6 +112,8 @@ def test_a_line_breaks_at_a_space_or_behind_a_hyphen_and_never_before_a_chinese_
     assert canvas.wrap("Off-farm", 0.4).split("\n") == ["Off-", "farm"]
     with speaking("zh"):
         assert canvas.wrap("平行趋势，成立。", 0.5).split("\n") == ["平行趋", "势，成", "立。"]
+        assert canvas.wrap("计入就业的估计", 0.7).split("\n") == ["计入就业的", "估计"]
+        assert canvas.measure("计入就业的估") < 0.7  # the sixth sign would fit, and leave the seventh alone
 
 
 def test_what_is_told_apart_by_colour_differs_in_grayscale_too():
