@@ -20,7 +20,7 @@ from relocation_analysis.estimation.estimate import (
 from relocation_analysis.estimation.power import design_power
 from relocation_analysis.estimation.support import COMPLEMENT
 
-HEADLINE = -1.0  # stands for the headline among exposures
+HEADLINE = np.inf  # stands for the headline among exposures
 
 
 def estimate_exposures(design: Design, effects: Effects) -> Effects:

@@ -7,7 +7,7 @@ import pandas as pd
 from relocation_analysis.data.facts import label_status, read_facts
 from relocation_analysis.language import _, join_clauses, join_list, join_sentences
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Records, Table
+from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Records, Table, escape_markdown
 from relocation_analysis.reporting.national_synthesis import Compared, National, synthesis_frame
 from relocation_analysis.reporting.released import say_withheld
 from relocation_analysis.reporting.synthesis_forest import plot_provinces
@@ -37,15 +37,9 @@ def list_exhibits(national: National) -> list[Prose | Figure | Table]:
     """The exhibits of every outcome in turn."""
     found: list[Prose | Figure | Table] = []
     for c in national.outcomes:
-        found += [Prose(f"### {_plain(c)}"), describe_mean(c)]
+        found += [Prose(f"### {escape_markdown(c.about.label)}"), describe_mean(c, national.study.design.kind)]
         found += [plot_provinces(c), tabulate_provinces(c)] if c.synthesis.k >= 2 else []
     return found
-
-
-def _plain(c: Compared) -> str:
-    from relocation_analysis.reporting.exhibits import escape_markdown
-
-    return escape_markdown(c.about.label)
 
 
 def tabulate_compared(national: National) -> Table:
@@ -176,8 +170,8 @@ def tabulate_movers(national: National) -> Table | Prose:
         return Prose("")
     heads = (_("Mean over movers"), _("SE"), _("95% interval"), _("Provinces"), _("Movers"), _("Covered"), _("Mean of provinces"))
     return Table("tbl-movers", (Column(_("Outcome")), *_right(*heads)), tuple(body), _("The mean effect on registered movers"),
-                 _("Covered: share of the {total} on the register of the poor that the programme moved, more than which the source does not say. Mean of"
-                   " provinces: each province once, as above, another estimand.", total=say_persons(national.programme)), WHERE + "tabulate_movers")  # fmt: skip
+                 _("Covered: share of the {total} on the register of the poor that the programme moved; the source says \u201cmore than\u201d, so the share is a"
+                   " little less. Mean of provinces: each province once, as above; another estimand.", total=say_persons(national.programme)), WHERE + "tabulate_movers")  # fmt: skip
 
 
 def tabulate_weights(national: National) -> Table | Prose:

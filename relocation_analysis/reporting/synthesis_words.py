@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from relocation_analysis.language import _, join_list, join_sentences, spoken
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
+from relocation_analysis.reporting.narrative import SUBJECT, name_outcome
 from relocation_analysis.reporting.national_synthesis import Compared, National
 
 MANY = 6  # names in a sentence
@@ -31,10 +32,6 @@ def say_range(low: float, high: float, unit: str) -> dict[str, str]:
     return {"low": wording.format_number(low, unit), "high": wording.format_amount(high, unit)}
 
 
-def name_outcome(about) -> str:
-    return escape_markdown(wording.in_sentence(about.label))
-
-
 def describe_national(national: National) -> Prose:
     """The abstract: who is compared, what holds on average and what differs, in plain words with their numbers."""
     shown = [c for c in national.outcomes if c.synthesis.k >= 2]
@@ -44,8 +41,8 @@ def describe_national(national: National) -> Prose:
     parts += [_say_short(c) for c in shown]
     weak = sum(len(c.underpowered) for c in shown)
     total = sum(len(c.provinces) for c in shown)
-    parts.append(_("A single province seldom says much: {weak} of {total} estimates would more likely than one time in five miss an effect as small"
-                   " as the benchmark.", weak=weak, total=total))  # fmt: skip
+    parts.append(_("A single province says less: in {weak} of {total} estimates the chance of finding an effect as small as the benchmark is below 80%.",
+                   weak=weak, total=total))  # fmt: skip
     covered = max((c.covered for c in shown), default=0.0)
     if covered > 0:
         parts.append(_("Weighted by registered movers, the mean covers {share} of the {total} that the programme moved.",
@@ -95,25 +92,25 @@ def _say_exposures(c: Compared) -> str:
     return text
 
 
-def describe_mean(c: Compared) -> Prose:
-    """One outcome: the mean over provinces, how far they differ, and what one more province would show."""
+def describe_mean(c: Compared, kind: str = "rollout") -> Prose:
+    """One outcome: the mean over provinces, how far they differ, and what one more province would show; `kind` is that of the design."""
     k = c.synthesis.k
     if k < 2:
         return Prose(_("Fewer than two provinces have an estimate of {label}: there is nothing to compare.", label=name_outcome(c.about)))
-    return Prose(join_sentences([_say_mean(c), _say_spread(c), _say_next(c)]))
+    return Prose(join_sentences([_say_mean(c, _(SUBJECT[kind])), _say_spread(c), _say_next(c)]))
 
 
-def _say_mean(c: Compared) -> str:
+def _say_mean(c: Compared, subject: str) -> str:
     s, unit, label = c.synthesis, c.about.print_unit, name_outcome(c.about)
     if s.conf_low <= 0 <= s.conf_high:
-        return _("Whether the mean effect over {k} provinces on {label} differs from zero **cannot be said**: the estimate is {effect}.",
-                 k=s.k, label=label, effect=wording.format_estimate(s.estimate, s.conf_low, s.conf_high, unit))  # fmt: skip
+        return _("Whether {subject} changed {label} on average over {k} provinces **cannot be said**: the estimate is {effect}.",
+                 subject=subject, k=s.k, label=label, effect=wording.format_estimate(s.estimate, s.conf_low, s.conf_high, unit))  # fmt: skip
     size = wording.format_estimate(abs(s.estimate), *sorted(map(abs, (s.conf_low, s.conf_high))), unit)
     judged = "" if c.about.good_direction == 0 else _(", a gain") if s.estimate * c.about.good_direction > 0 else _(", a loss")
-    told = {"k": s.k, "label": label, "size": size, "judged": judged}
+    told = {"subject": subject, "k": s.k, "label": label, "size": size, "judged": judged}
     if s.estimate > 0:
-        return _("On average over {k} provinces the effect **raised** {label} by {size}{judged}.", **told)
-    return _("On average over {k} provinces the effect **lowered** {label} by {size}{judged}.", **told)
+        return _("On average over {k} provinces {subject} **raised** {label} by {size}{judged}.", **told)
+    return _("On average over {k} provinces {subject} **lowered** {label} by {size}{judged}.", **told)
 
 
 def _say_spread(c: Compared) -> str:
@@ -172,6 +169,7 @@ def describe_movers(national: National) -> Prose:
         _("Its weights are registered movers, from sources, in data/provinces.csv. The {n} provinces with such a figure moved {covered} people, {share} of"
           " the {total} that the programme moved.", n=len(counted), covered=wording.format_count(covered),
           share=wording.format_share(covered / total), total=say_persons(total)),
+        _("The mean of an outcome has those of them that are compared for it."),
         _("It is the effect on the registered mover of these provinces. It says nothing of the others, and how far provinces differ has no"
           " part in its error."),
     ]  # fmt: skip

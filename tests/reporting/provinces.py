@@ -12,7 +12,7 @@ from relocation_analysis.reporting import provenance
 from relocation_analysis.reporting.exposures import EXPOSURE_COLUMNS
 from relocation_analysis.reporting.placing import folder_name
 
-MEANS = {"offfarm_wage": (0.06, 0.02, 0.022, 0.05), "in_school_16_18": (0.02, 0.03, 0.05, 0.05), "unmet": (-0.05, 0.0, 0.012, 0.02)}
+MEANS = {"offfarm_wage": (0.06, 0.035, 0.022, 0.05), "in_school_16_18": (0.02, 0.06, 0.05, 0.05), "unmet": (-0.05, 0.0, 0.012, 0.02)}
 
 
 def exposure_rows(outcome: str, estimate: float, error: float, longest: int = 3, benchmark: float = 0.05, **own) -> list[dict]:
