@@ -107,8 +107,9 @@ def batch(study, provinces, workers, scheduler, timeout, language, formats, para
     """Write the reports of all provinces of STUDY that are not current, then compare them."""
     from relocation_analysis.reporting.batch import plan_batch, succeeded, write_batch
 
-    plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)
-    return 0 if succeeded(write_batch(plan, workers, timeout, scheduler)) else 1
+    with errors_in(language):
+        plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)
+        return 0 if succeeded(write_batch(plan, workers, timeout, scheduler)) else 1
 
 
 def split_formats(text: str) -> tuple[str, ...]:
