@@ -1,5 +1,7 @@
 """Estimators that are shown for comparison, because the press and much of the literature use them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -9,7 +11,7 @@ from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
 from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
 from relocation_analysis.estimation.imputation import estimate_imputation
 from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
@@ -52,7 +54,7 @@ def _headline(
     effects = effects_of(design, outcome, cells, contrasts, estimator, (aggregation,), adjusted=adjusted)
     if effects.table.empty:
         return None
-    return Effects(effects.table.assign(aggregation="headline"), effects.influence, effects.clusters)
+    return replace(effects, table=effects.table.assign(aggregation="headline"))
 
 
 def _own_change(design: Design, cells: Cells) -> tuple[Contrast, ...]:
@@ -98,6 +100,7 @@ def estimate_twfe(design: Design, outcome: Outcome, cells: Cells) -> Effects:
     std_error = np.where(std_error > 1e-10 * np.abs(estimate), std_error, np.nan)
     statistic, p_value, low, high = pointwise_interval(estimate, std_error, df)
     sides = [len(np.unique(cells.rows["cluster"][mask])) for mask in (cohort <= times[-1], cohort > times[0])]
+    units = [cells.units[mask].sum() for mask in (cohort <= times[-1], cohort > times[0])]
     row = dict.fromkeys(EFFECT_COLUMNS, np.nan) | {
         "outcome": outcome.name, "domain": outcome.domain, "subgroup": "all", "estimator": "twfe", "estimand": "att", "arm": "",
         "aggregation": "headline", "estimate": estimate[0], "std_error": std_error[0],
@@ -106,7 +109,8 @@ def estimate_twfe(design: Design, outcome: Outcome, cells: Cells) -> Effects:
         "n_units": int(round(cells.units.sum())), "n_clusters_treated": sides[0], "n_clusters_comparison": sides[1],
     }  # fmt: skip
     scaled = score * (std_error[0] / np.sqrt((score**2).sum())) if np.isfinite(std_error[0]) else np.zeros(len(labels))
-    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], scaled[:, None], labels)
+    support = pd.DataFrame([(*units, None)], columns=list(SUPPORT_COLUMNS))
+    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], scaled[:, None], labels, support)
 
 
 def _partial_out(values: np.ndarray, weight: np.ndarray, *factors: np.ndarray) -> np.ndarray:

@@ -1,40 +1,49 @@
 """One report: run the chapters, render them, put everything in place at once, or leave what was there."""
 
 import json
-import os
-import shutil
-import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from relocation_analysis.errors import unknown_name
-from relocation_analysis.language import speaking
+from relocation_analysis.language import _, speaking
 from relocation_analysis.paths import NOTEBOOKS
-from relocation_analysis.reporting import provenance
+from relocation_analysis.reporting import placing, provenance
+from relocation_analysis.reporting.placing import FAILED, RUN, read_run, report_folder, writing
 
-FORMATS = ("html", "pdf")
-RUN = "run.json"
-FAILED = "failed.ipynb"
+FORMATS = ("html", "pdf", "docx")
+USUAL = ("html", "pdf")
 
 
-def report_folder(study, out: Path) -> Path:
-    """Where the report of a study goes: `out`/study/province/language."""
-    return Path(out) / study.name / (study.province or "all") / study.language
+def check_formats(formats) -> None:
+    """Stop unless every format is known."""
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown_name("The format", name, FORMATS)
 
 
 def is_current(folder: Path, fingerprint: str) -> bool:
     """Whether the report in `folder` is the one of `fingerprint` and every output is still intact."""
+    run = read_run(folder)
     try:
-        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        intact = all(provenance.sha256_of(folder / name) == sha for name, sha in run["outputs"].items())
-        return run["fingerprint"] == fingerprint and intact
-    except (OSError, ValueError, KeyError, AttributeError):
+        return run["fingerprint"] == fingerprint and all(
+            provenance.sha256_of(folder / name) == sha for name, sha in run["outputs"].items()
+        )
+    except (OSError, KeyError, AttributeError, TypeError):
         return False
 
 
 def write_report(
-    study, out: Path = Path("reports"), formats=FORMATS, force: bool = False, progress=None
+    study,
+    out: Path = Path("reports"),
+    formats=USUAL,
+    force: bool = False,
+    progress=None,
+    runner=None,
+    code: str | None = None,
+    data: dict | None = None,
+    wait: bool = True,
 ) -> Path:
     """Write the report of a study: HTML, PDF, executed notebook, effects, checks, flow, figures, run.json.
 
@@ -42,78 +51,106 @@ def write_report(
     ----------
     study : a `Study`.
     out : folder of all reports.
-    formats : of "html" and "pdf"; the record and the CSV files are always written.
+    formats : of "html", "pdf" and "docx"; the record and the CSV files are always written.
     force : run again although the report is current.
     progress : an `execute.Progress`; one on standard error by default.
+    runner : an `execute.Runner` that several reports share; one of its own by default.
+    code, data : `provenance.code_key` and `provenance.data_key`, where they are known.
+    wait : where another run is writing this very report, wait for it.
 
     Returns
     -------
-    The folder. Files arrive whole; a report that was there stays until the new one is complete.
+    The folder. The new report takes the place of the old one at once, when it is complete.
 
     Raises
     ------
     InputError : the data, or a format, are not usable.
     ChapterError, RenderError : nothing was replaced; the notebook is kept as `failed.ipynb`.
+    WriteError : the disk is full, the folder cannot be written: nothing was replaced.
+    BusyError : another run is writing it, and `wait` is False.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown_name("The format", name, FORMATS)
+    check_formats(formats)
     folder = report_folder(study, out)
-    fingerprint = provenance.fingerprint(study, formats)
-    if not force and is_current(folder, fingerprint):
-        (progress.say if progress else print)(f"report is current: {folder}")
+    data = data or provenance.data_key(study, read_run(folder).get("data"))
+    key = provenance.fingerprint(study, formats, code, data["rows"])
+    say = progress.say if progress else print
+    if not force and _is_kept(folder, key, say):
         return folder
+    with placing.claim(folder, study.province, wait, say):
+        if not force and _is_kept(folder, key, say):
+            return folder
+        _write(study, folder, formats, {"fingerprint": key, "data": data}, progress, runner)
+    return folder
+
+
+def _is_kept(folder: Path, key: str, say) -> bool:
+    if not is_current(folder, key):
+        return False
+    with suppress(OSError):
+        (folder / FAILED).unlink(missing_ok=True)  # of a try between this report and now
+    say(_("report is current: {folder}", folder=folder))
+    return True
+
+
+def _write(study, folder: Path, formats, run: dict, progress, runner) -> None:
+    """Run, render and put in place, under the lock of the folder."""
     from relocation_analysis.reporting.execute import Progress
 
     started, clock = datetime.now(UTC), time.perf_counter()
     plan = _plan(study)
     progress = progress or Progress()
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
-        with speaking(study.language):
-            _write_outputs(study, plan, draft, formats, progress, folder)
-        names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
-        run = {"fingerprint": fingerprint, "study": study.name, "province": study.province}
-        run |= {"language": study.language, "code": provenance.code_version(), "started": started.isoformat()}
-        run |= {"seconds": round(time.perf_counter() - clock, 2)}
-        run |= {"outputs": {name: provenance.sha256_of(draft / name) for name in names}}
-        (draft / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-        _put_in_place(draft, [*names, RUN], folder)
+        with writing(folder), placing.draft_beside(folder) as draft, speaking(study.language):
+            _write_record(study, plan, draft, formats, progress, runner, folder, run["data"]["rows"])
+            names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
+            run |= {"study": study.name, "province": study.province, "language": study.language}
+            run |= {"code": provenance.code_version(), "started": started.isoformat(), "origin": provenance.origin(study)}
+            run |= {"seconds": round(time.perf_counter() - clock, 2)}
+            run |= {"outputs": {name: provenance.sha256_of(draft / name) for name in names}}
+            (draft / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+            placing.put_in_place(draft, folder)
     finally:
         progress.close()
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
 
 
-def _write_outputs(study, plan: list, draft: Path, formats, progress, folder: Path) -> None:
-    """Run and render into `draft`; on failure keep the notebook in `folder`."""
+def _write_record(study, plan: list, draft: Path, formats, progress, runner, folder: Path, data: str) -> None:
+    """Run the chapters and write every output into `draft`; on failure keep the notebook in `folder`."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, render
+    from relocation_analysis.reporting import execute, render, withheld
 
     notebook = None
     try:
-        chapters = _run(study, plan, progress)
-        notebook = _join(study, plan, chapters)
-        nbformat.write(notebook, draft / "report.ipynb")
-        for name, frame in execute.gather(chapters).items():
-            frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
-        (draft / "figures").mkdir()
-        for name, svg in render.figures_of(notebook).items():
-            (draft / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
-        if "html" in formats:
-            page, _ = render.HTMLReport().from_notebook_node(notebook)
-            (draft / "report.html").write_text(page, encoding="utf-8", newline="\n")
-        if "pdf" in formats:
-            (draft / "report.pdf").write_bytes(render.PDFReport().from_notebook_node(notebook)[0])
+        found = _run(study, plan, progress, runner)
+        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in found.items()}
+        notebook = _join(study, plan, chapters, data)
+        write_outputs(chapters, notebook, draft, formats)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
-            nbformat.write(failed, draft / FAILED)
-            os.replace(draft / FAILED, folder / FAILED)
-            error.add_note(f"The notebook is kept: {folder / FAILED}")
+            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
+            error.add_note(_("The notebook is kept: {path}", path=placing.keep_failed(draft, folder)))
         raise
+
+
+def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict | None = None) -> None:
+    """Every file of a report but run.json: the record, what the chapters published (`columns` by kind), what readers read."""
+    import nbformat
+
+    from relocation_analysis.reporting import execute, exports, render, withheld
+
+    nbformat.write(notebook, draft / "report.ipynb")
+    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
+    for name, frame in frames.items():
+        frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+    (draft / "figures").mkdir()
+    for name, svg in render.figures_of(notebook).items():
+        (draft / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
+    exports.write_exports(notebook, draft / "exports", notebook.metadata.relocation.language)
+    exporters = {"html": render.HTMLReport, "pdf": render.PDFReport, "docx": render.DOCXReport}
+    for name in formats:
+        written, _resources = exporters[name]().from_notebook_node(notebook)
+        (draft / f"report.{name}").write_bytes(written.encode() if isinstance(written, str) else written)
 
 
 def _plan(study) -> list[tuple[str, str]]:
@@ -123,7 +160,7 @@ def _plan(study) -> list[tuple[str, str]]:
     return study_chapters(check_panel(read_panel(study), study), study)
 
 
-def _run(study, plan: list[tuple[str, str]], progress) -> dict:
+def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
     from relocation_analysis.data.study import notebook_parameters
     from relocation_analysis.reporting.execute import run_chapters
 
@@ -133,10 +170,10 @@ def _run(study, plan: list[tuple[str, str]], progress) -> dict:
     ):  # by its bare name, so that no path of this machine is recorded
         parameters, folder = parameters | {"study": Path(parameters["study"]).name}, Path(study.folder)
     paths = {name: NOTEBOOKS / f"{name}.ipynb" for name, reason in plan if not reason}
-    return run_chapters(paths, parameters, folder, progress)
+    return run_chapters(paths, parameters, folder, progress, runner=runner)
 
 
-def _join(study, plan: list[tuple[str, str]], chapters: dict):
+def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str | None = None):
     """The record: the chapters that ran, a sentence for each that did not, the last page."""
     from relocation_analysis.reporting import execute, render
 
@@ -146,20 +183,5 @@ def _join(study, plan: list[tuple[str, str]], chapters: dict):
         parts["skipped"] = execute.skipped_section(paths, reasons, study.language)
     metadata = {"title": study.heading, "subtitle": study.say("subtitle"), "language": study.language}
     metadata |= {"simulated": study.simulated, "citation": study.say("citation")}
-    last_page = provenance.record(study, render.labelled(parts, study.language))
+    last_page = provenance.record(study, render.labelled(parts, study.language), data)
     return execute.join(parts, execute.closing_cells(provenance.introduction(), last_page), metadata)
-
-
-def _put_in_place(draft: Path, names: list[str], folder: Path) -> None:
-    """Move files one by one, each whole; `run.json` last: a report cut short here is not current."""
-    (folder / "figures").mkdir(exist_ok=True)
-    for name in names:
-        os.replace(draft / name, folder / name)
-    old = [
-        folder / FAILED,
-        *(folder / f"report.{name}" for name in FORMATS),
-        *(folder / "figures").glob("*.svg"),
-    ]
-    for path in old:
-        if path.relative_to(folder).as_posix() not in names:
-            path.unlink(missing_ok=True)

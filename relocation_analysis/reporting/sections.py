@@ -16,11 +16,12 @@ from relocation_analysis.estimation.roster import offer_of
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.language import _, mark
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.balance import plot_balance
 from relocation_analysis.reporting.check_tables import tabulate_errors
 from relocation_analysis.reporting.curve import plot_specifications
 from relocation_analysis.reporting.disclosure import release_count
 from relocation_analysis.reporting.exhibits import Figure, Prose, Table
-from relocation_analysis.reporting.forest import plot_balance, plot_forest
+from relocation_analysis.reporting.forest import plot_forest
 from relocation_analysis.reporting.selection import (
     close_note,
     is_lost,

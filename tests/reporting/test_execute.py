@@ -10,6 +10,7 @@ import pytest
 from relocation_analysis.reporting.execute import (
     ChapterError,
     Progress,
+    Runner,
     check_title,
     gather,
     join,
@@ -29,6 +30,21 @@ def progress(tmp_path):
         yield Progress(stream)
 
 
+@pytest.fixture(scope="module")
+def runner():
+    """One process to fork kernels from, for all tests here."""
+    with Runner(timeout=60) as place:
+        yield place
+
+
+@pytest.fixture
+def run(progress, runner):
+    def run_one(path: Path, runner=runner):
+        return run_chapters({"chapter": path}, PARAMETERS, path.parent, progress, runner=runner)["chapter"]
+
+    return run_one
+
+
 def write_notebook(folder: Path, *sources: str, defaults: str = DEFAULTS) -> Path:
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell(defaults)]
     cells[1].metadata.tags = ["parameters"]
@@ -36,10 +52,6 @@ def write_notebook(folder: Path, *sources: str, defaults: str = DEFAULTS) -> Pat
     path = folder / "chapter.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
-
-
-def run(path: Path, progress: Progress):
-    return run_chapters({"chapter": path}, PARAMETERS, path.parent, progress)["chapter"]
 
 
 def test_two_runs_of_two_chapters_leave_the_same_bytes(tmp_path, progress):
@@ -57,10 +69,10 @@ def test_two_runs_of_two_chapters_leave_the_same_bytes(tmp_path, progress):
     ]  # fmt: skip
 
 
-def test_kernels_run_this_interpreter_in_the_folder_asked_for_with_one_thread(tmp_path, progress):
+def test_kernels_run_this_interpreter_in_the_folder_asked_for_with_one_thread(tmp_path, run):
     names = "['OMP_NUM_THREADS', 'PYTHONHASHSEED']"
     ask = f"import os, sys\n(sys.executable, os.getcwd(), *map(os.environ.get, {names}))"
-    shown = run(write_notebook(tmp_path, ask), progress).cells[-1].outputs[0].data["text/plain"]
+    shown = run(write_notebook(tmp_path, ask)).cells[-1].outputs[0].data["text/plain"]
     assert eval(shown) == (sys.executable, os.path.realpath(tmp_path), "1", "0")
 
 
@@ -74,24 +86,24 @@ def test_kernels_run_this_interpreter_in_the_folder_asked_for_with_one_thread(tm
     ],
 )
 def test_a_chapter_that_does_not_reach_its_end_is_an_error_that_keeps_the_notebook(
-    source, message, tmp_path, progress
+    source, message, tmp_path, run
 ):
     with pytest.raises(ChapterError, match=f"The chapter 'chapter' did not run: {message}") as caught:
-        run(write_notebook(tmp_path, source, "'not reached'"), progress)
+        run(write_notebook(tmp_path, source, "'not reached'"))
     assert any(cell.source == source for cell in caught.value.notebook.cells)
 
 
-def test_a_parameter_the_notebook_does_not_have_is_an_error_before_a_kernel_starts(tmp_path, progress):
+def test_a_parameter_the_notebook_does_not_have_is_an_error_before_a_kernel_starts(tmp_path, run):
     path = write_notebook(tmp_path, defaults='study = "simulated"\nprovnce = None')
     with pytest.raises(ChapterError, match="its cell tagged `parameters` must define"):
-        run(path, progress)
+        run(path)
 
 
-def test_a_file_that_is_no_notebook_is_an_error(tmp_path, progress):
+def test_a_file_that_is_no_notebook_is_an_error(tmp_path, run):
     path = tmp_path / "chapter.ipynb"
     path.write_text("not json")
     with pytest.raises(ChapterError, match="chapter.ipynb is not a readable notebook"):
-        run(path, progress)
+        run(path)
 
 
 def test_normalising_drops_times_paths_addresses_and_foreign_metadata():

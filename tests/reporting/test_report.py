@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -16,12 +17,11 @@ from relocation_analysis.data import panel as panel_module
 from relocation_analysis.data.study import STUDIES, read_study
 from relocation_analysis.errors import InputError
 from relocation_analysis.reporting import provenance, report
-from relocation_analysis.reporting.execute import ChapterError
+from relocation_analysis.reporting.execute import ChapterError, Runner
 from relocation_analysis.reporting.render import RenderError
-from relocation_analysis.reporting.report import write_report
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
-RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "run.json"}
+RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "exposures.csv", "run.json"}
 PLAN = [("alpha", ""), ("beta", "")]
 
 
@@ -46,8 +46,20 @@ def tiny(chapters):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Path:
-    return write_report(read_study("simulated"), tmp_path_factory.mktemp("reports"))
+def runner():
+    """One process to fork kernels from, for all tests here."""
+    with Runner() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def write(runner):
+    return partial(report.write_report, runner=runner)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, write) -> Path:
+    return write(read_study("simulated"), tmp_path_factory.mktemp("reports"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -66,23 +78,23 @@ def test_a_report_has_every_output_in_its_folder(written):
     assert not list(written.parent.glob(".draft-*"))
 
 
-def test_two_reports_are_the_same_bytes_but_for_the_run(written, tmp_path):
-    again = contents(write_report(read_study("simulated"), tmp_path))
+def test_two_reports_are_the_same_bytes_but_for_the_run(written, tmp_path, write):
+    again = contents(write(read_study("simulated"), tmp_path))
     first = contents(written)
     assert {k: v for k, v in first.items() if k != "run.json"} == {
         k: v for k, v in again.items() if k != "run.json"
     }
 
 
-def test_a_current_report_is_left_alone_until_forced_or_damaged(tmp_path, capsys):
+def test_a_current_report_is_left_alone_until_forced_or_damaged(tmp_path, capsys, write):
     study = read_study("simulated")
-    folder = write_report(study, tmp_path, ("html",))
+    folder = write(study, tmp_path, ("html",))
     stamp = (folder / "run.json").stat().st_mtime_ns
-    write_report(study, tmp_path, ("html",))
+    write(study, tmp_path, ("html",))
     assert "report is current" in capsys.readouterr().out
     assert (folder / "run.json").stat().st_mtime_ns == stamp
     (folder / "effects.csv").write_text("damaged")
-    write_report(study, tmp_path, ("html",))
+    write(study, tmp_path, ("html",))
     assert (folder / "effects.csv").read_text() != "damaged"
     assert not (folder / "report.pdf").exists()
 
@@ -96,9 +108,9 @@ def test_other_parameters_or_formats_make_another_fingerprint():
     assert len(prints) == 4
 
 
-def test_a_chapter_that_fails_leaves_the_old_report_and_its_own_notebook(tmp_path, chapters):
+def test_a_chapter_that_fails_leaves_the_old_report_and_its_own_notebook(tmp_path, chapters, write):
     study = read_study("simulated")
-    folder = write_report(study, tmp_path, ("html",))
+    folder = write(study, tmp_path, ("html",))
     before = contents(folder)
     good = (chapters / "beta.ipynb").read_bytes()
     try:
@@ -106,7 +118,7 @@ def test_a_chapter_that_fails_leaves_the_old_report_and_its_own_notebook(tmp_pat
         with pytest.raises(
             ChapterError, match=r"The chapter 'beta' did not run: cell In \[5\] raised ZeroDivisionError"
         ) as caught:
-            write_report(study, tmp_path, ("html",))
+            write(study, tmp_path, ("html",))
     finally:
         (chapters / "beta.ipynb").write_bytes(good)
     after = contents(folder)
@@ -114,36 +126,36 @@ def test_a_chapter_that_fails_leaves_the_old_report_and_its_own_notebook(tmp_pat
     assert after == before
     assert any(o.output_type == "error" for cell in failed.cells for o in cell.get("outputs", ()))
     assert "failed.ipynb" in caught.value.__notes__[0]
-    write_report(study, tmp_path, ("html",), force=True)
+    write(study, tmp_path, ("html",), force=True)
     assert not (folder / "failed.ipynb").exists()
 
 
-def test_a_reference_to_an_exhibit_that_is_not_there_stops_the_report(tmp_path, chapters):
+def test_a_reference_to_an_exhibit_that_is_not_there_stops_the_report(tmp_path, chapters, write):
     good = (chapters / "alpha.ipynb").read_bytes()
     try:
         edit(chapters / "alpha.ipynb", "to @fig-line", "to @fig-lime")
         with pytest.raises(
             RenderError, match="@fig-lime, which the report does not show; the nearest is @fig-line"
         ):
-            write_report(read_study("simulated"), tmp_path, ("html",))
+            write(read_study("simulated"), tmp_path, ("html",))
     finally:
         (chapters / "alpha.ipynb").write_bytes(good)
     assert set(contents(tmp_path / "simulated/guizhou/en")) == {"failed.ipynb"}
 
 
-def test_a_chapter_without_outcomes_is_not_run_and_the_report_says_so(tmp_path, monkeypatch):
+def test_a_chapter_without_outcomes_is_not_run_and_the_report_says_so(tmp_path, monkeypatch, write):
     plan = [("alpha", ""), ("beta", "The study has no outcome of schooling")]
     monkeypatch.setattr(report, "_plan", lambda study: plan)
-    page = (write_report(read_study("simulated"), tmp_path, ("html",)) / "report.html").read_text(
+    page = (write(read_study("simulated"), tmp_path, ("html",)) / "report.html").read_text(
         encoding="utf-8"
     )
     assert "<em>Second chapter</em> was not run. The study has no outcome of schooling." in page
     assert "A table longer than a page" not in page
 
 
-def test_an_unknown_format_is_named(tmp_path):
+def test_an_unknown_format_is_named(tmp_path, write):
     with pytest.raises(InputError, match="'docx' is not one of the 2 known"):
-        write_report(read_study("simulated"), tmp_path, ("docx",))
+        write(read_study("simulated"), tmp_path, ("docx",))
 
 
 def test_no_output_names_a_path_or_the_machine(written):
