@@ -18,7 +18,7 @@ from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.disclosure import kept, release_count
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.narrative import SUBJECT, headline_rows, is_found, name_outcome
-from relocation_analysis.reporting.selection import is_share_safe
+from relocation_analysis.reporting.selection import is_share_safe, round_share
 
 LONGEST = 140, 250  # words, and characters where these are Chinese
 WORD = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+")  # a Chinese character or sign, or a run of others such as a number
@@ -206,8 +206,9 @@ def _say_doubt(design: Design, name: str) -> str:
         return _("The main doubt: without the move, movers might have changed differently from the others.")
     if design.kind == "comparison":
         return _("The main doubt: movers may differ from the others in what was not measured.")
-    lost = int(design.panel[name].isna().sum())
-    if lost and is_share_safe(lost, len(design.panel)):
-        return _("The main doubt: for {share} of them it is not known what became of {label}.",
-                 share=wording.format_share(lost / len(design.panel)), label=name_outcome(design.outcomes[name]))  # fmt: skip
+    lost, total = int(design.panel[name].isna().sum()), len(design.panel)
+    if lost and is_share_safe(lost, total):
+        share = wording.format_share(round_share(lost / total, total))
+        label = name_outcome(design.outcomes[name])
+        return _("The main doubt: for {share} of them it is not known what became of {label}.", share=share, label=label)
     return _("The main doubt: whether it would be so elsewhere.")

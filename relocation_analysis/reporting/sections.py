@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -27,6 +28,7 @@ from relocation_analysis.reporting.selection import (
     is_share_safe,
     pair_checks,
     released,
+    round_share,
     show_count,
     withhold_shares,
 )
@@ -142,8 +144,8 @@ def _version_row(kind: str, group: pd.DataFrame, total: int, withheld: bool) -> 
     size = group.drop_duplicates("site")["site_size"]
     sites = release_count(len(size))
     median = release_count(round(size.median())) if sites == sites else sites
-    return (wording.label_subgroup(f"site_type={kind}"), wording.WITHHELD if withheld else wording.format_share(len(group) / total),
-            show_count(sites), show_count(median))  # fmt: skip
+    share = wording.WITHHELD if withheld else wording.format_share(round_share(len(group) / total, total))
+    return wording.label_subgroup(f"site_type={kind}"), share, show_count(sites), show_count(median)
 
 
 def show_balance(design: Design) -> Figure:
@@ -156,8 +158,7 @@ def tabulate_take_up(design: Design) -> Table | Prose:
     if "relocated" not in design.panel:
         return Prose(_("Take-up is not known in this study."))
     arms = [(row, is_share_safe(row.share * row.n_known, row.n_known)) for row in take_up_by_arm(design.panel).itertuples()]
-    body = tuple((str(row.arm) or wording.label_offered(row.offered), wording.say_yes(row.offered), show_count(release_count(row.n_units)),
-                  wording.format_level(row.share, "share") if safe else wording.WITHHELD) for row, safe in arms)  # fmt: skip
+    body = tuple(_arm_row(row, safe) for row, safe in arms)
     offer = offer_of(design)
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
@@ -166,7 +167,14 @@ def tabulate_take_up(design: Design) -> Table | Prose:
         body += ((label, "", show_count(row["n_units"]), shown),)
     note = _("Shares of those whose take-up is known. Effects in percentage points, clustered errors in brackets.")
     return Table("tbl-take_up", (*left(mark("Arm"), mark("Offered")), *right(mark("Units"), mark("Took it up"))), body,
-                 _("Take-up by arm, and the effect of the offer on it"), close_note(note, body), "reporting.sections.tabulate_take_up")  # fmt: skip
+                 _("Take-up by arm, and the effect of the offer on it"), close_note(note, body),
+                 "reporting.sections.tabulate_take_up")  # fmt: skip
+
+
+def _arm_row(row: NamedTuple, safe: bool) -> tuple[str, ...]:
+    share = wording.format_level(round_share(row.share, row.n_known), "share") if safe else wording.WITHHELD
+    label = str(row.arm) or wording.label_offered(row.offered)
+    return label, wording.say_yes(row.offered), show_count(release_count(row.n_units)), share
 
 
 def _say_take_up(row: pd.Series) -> str:

@@ -22,10 +22,11 @@ def released(effects: Effects) -> Effects:
     What is released already stays as it is. The row of a universal base period is zero by construction, about nobody,
     and is never withheld.
     """
-    if "withheld" in effects.table:
+    if "withheld" in effects.table and effects.table["withheld"].notna().all():
         return effects
-    table, fixed = release_effects(effects).table.copy(), is_reference(effects.table)
-    table.loc[fixed, "estimate"], table.loc[fixed, "withheld"] = 0.0, ""
+    table, fixed = release_effects(effects).table, is_reference(effects.table)
+    if len(table) == len(fixed):
+        table = table.assign(estimate=table["estimate"].mask(fixed.to_numpy(), 0.0), withheld=table["withheld"].mask(fixed.to_numpy(), ""))
     return Effects(table, None, None)
 
 
@@ -45,7 +46,7 @@ def withhold_shares(counts: Sequence[float]) -> list[bool]:
     is one part only, which the others would reveal, the smallest of the others. A part that is the whole hides nothing by being
     withheld, unless it is of too few itself."""
     if len(counts) == 1:
-        return [not (kept().public or np.isfinite(release_count(counts[0])))]
+        return [not kept().public and counts[0] < kept().threshold]
     total = sum(counts)
     few = [not is_share_safe(count, total) for count in counts]
     if sum(few) == 1 and len(few) > 1:
@@ -55,7 +56,14 @@ def withhold_shares(counts: Sequence[float]) -> list[bool]:
 
 def is_share_safe(part: float, total: float) -> bool:
     """Whether a share may be shown: neither its part nor the rest of the whole is a count that is withheld."""
-    return kept().public or bool(np.isfinite([release_count(part), release_count(total - part)]).all())
+    return kept().public or bool(min(part, total - part) >= kept().threshold)
+
+
+def round_share(share: float, total: float) -> float:
+    """A share that may be shown, its part and its whole rounded as counts are: an exact share would tell the exact count."""
+    if kept().public or not np.isfinite(share):
+        return share
+    return min(1.0, release_count(share * total) / release_count(total))
 
 
 def show_count(count: float) -> str:

@@ -62,8 +62,13 @@ def test_a_part_of_a_whole_is_withheld_with_another_that_would_tell_it(counts, w
     assert selection.withhold_shares(counts) == withheld
 
 
+def test_a_share_is_that_of_rounded_counts():
+    assert selection.round_share(123 / 201, 201) == 125 / 200  # 123 of 201
+    assert selection.round_share(1.0, 201) == 1.0 and np.isnan(selection.round_share(float("nan"), 0))
+
+
 def test_public_shares_are_all_shown(public):
-    assert selection.withhold_shares((95, 5)) == [False, False]
+    assert selection.withhold_shares((95, 5)) == [False, False] and selection.round_share(123 / 201, 201) == 123 / 201
     assert selection.is_share_safe(float("nan"), 0)
 
 
