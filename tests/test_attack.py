@@ -256,6 +256,20 @@ def test_no_withheld_level_of_a_trait_can_be_solved_for(effects):
             assert levels["withheld"].ne("").sum() != 1
 
 
+def test_no_withheld_size_of_a_level_can_be_solved_for_from_everyone_and_the_other_levels(effects):
+    table = disclosure.release_effects(effects).table
+    rows = table[table["aggregation"].eq("headline") & table["estimator"].eq("callaway_santanna") & table["outcome"].eq("works")]
+    everyone, levels = rows[rows["subgroup"].eq("all")], rows[rows["subgroup"].str.startswith("tribe=")]
+    k, shown = len(levels), levels["n_units"].notna().to_numpy()
+    constraints = np.vstack([np.ones(k), np.eye(k)[shown]])
+    values = np.r_[everyone["n_units"], levels["n_units"][shown]]
+    hidden = np.flatnonzero(~shown)
+    assert len(hidden) == 2
+    for level in hidden:
+        low, high = bounds(np.eye(k)[level], constraints, values - 2, values + 2, whole=True)
+        assert high - low >= 9
+
+
 def test_no_withheld_count_of_the_flow_can_be_solved_for(design, effects):
     flow = disclosure.release_flow(design.flow)
     table = disclosure.release_effects(effects).table

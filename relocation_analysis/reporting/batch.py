@@ -294,11 +294,17 @@ def attempt(name: str, shown, write: Callable[[], Path]) -> Ended:
         problem = getattr(error, "problem", None) if hasattr(error, "chapter") else str(error)
         problem = problem if expected else f"{type(error).__name__}: {error}"
         ended = Ended(name, FAILED, getattr(error, "chapter", ""), problem, tuple(getattr(error, "__notes__", ())))
-        shown.done(_("failed: {problem}", problem=" ".join(problem.split())))
+        shown.done(_("failed: {problem}", problem=say_problem(ended)))
         return ended
     seconds = read_run(folder).get("seconds")
     shown.done(_("done, {seconds} s", seconds=seconds))
     return Ended(name, DONE)
+
+
+def say_problem(one: Ended) -> str:
+    """What went wrong with a job, on one line: its chapter and the error."""
+    problem = " ".join(one.problem.split())
+    return _("chapter {chapter}: {problem}", chapter=one.chapter, problem=problem) if one.chapter else problem
 
 
 def _write_national(batch: Batch, progress: BatchProgress) -> list[Ended]:
@@ -336,8 +342,7 @@ def _summarise(batch: Batch, results: list[Ended], stream) -> None:
     counts = [_("{n} {how}", n=n, how=label) for how, label in labels.items() if (n := sum(r.how == how for r in results))]
     lines = [_("{n} reports: {counts}", n=len(results), counts=join_list(counts))]
     for one in (r for r in results if r.how == FAILED):
-        where = _("{name}, chapter {chapter}", name=one.name, chapter=one.chapter) if one.chapter else one.name
-        lines += [_("failed: {where}: {problem}", where=where, problem=one.problem), *(f"  {note}" for note in one.notes)]
+        lines += [_("failed: {name}, {problem}", name=one.name, problem=say_problem(one)), *(f"  {note}" for note in one.notes)]
     print("\n".join([*lines, str(batch.folder / "index.html")]), file=stream, flush=True)
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from relocation_analysis import __version__
-from relocation_analysis.data import panel as panel_module
 from relocation_analysis.data.study import read_study
 from relocation_analysis.language import speaking
 from relocation_analysis.paths import LOCK, ROOT
@@ -23,7 +22,7 @@ def files(tmp_path, monkeypatch):
     data.write_text("a\n1\n")
     monkeypatch.setattr(provenance, "code_files", lambda: [code])
     monkeypatch.setattr(provenance, "find_commit", lambda: ("0123abc", False))
-    monkeypatch.setattr(panel_module, "study_files", lambda study: [data])
+    monkeypatch.setattr(provenance, "data_files", lambda study: [data])
     return SimpleNamespace(code=code, data=data)
 
 
