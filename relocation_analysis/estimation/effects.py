@@ -66,4 +66,5 @@ def support_of(effects: Effects) -> pd.DataFrame:
     if effects.support is not None:
         return effects.support
     units = effects.table["n_units"].astype(float).to_numpy()
-    return pd.DataFrame({"n_treated": units, "n_comparison": units, "thin": None}, columns=list(SUPPORT_COLUMNS)).astype({"thin": object})
+    known = {"n_treated": units, "n_comparison": units, "thin": None}
+    return pd.DataFrame(known, index=effects.table.index, columns=list(SUPPORT_COLUMNS)).astype({"thin": object})
