@@ -1,23 +1,34 @@
-"""What a figure may draw: the rows that its rule of disclosure lets out, and what the figure says of the others."""
+"""What an exhibit may show: the rows that its rule of disclosure lets out, and what it says of the others."""
 
 import pandas as pd
 
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.language import _, join_sentences
 from relocation_analysis.reporting import disclosure
-from relocation_analysis.reporting.selection import is_reference, lacks_interval
 from relocation_analysis.reporting.wording import NO_INTERVAL, say_count
 
 
+def is_reference(rows: pd.DataFrame) -> pd.Series:
+    """Rows of a universal base period: before the event, zero by construction and so without an error."""
+    return rows["estimate"].eq(0) & rows["std_error"].isna() & rows["event_time"].lt(0)
+
+
+def lacks_interval(rows: pd.DataFrame) -> bool:
+    """Whether an estimate has no interval though it is not zero by construction."""
+    return bool((rows["estimate"].notna() & rows["conf_low"].isna() & ~is_reference(rows)).any())
+
+
 def released(effects: Effects) -> Effects:
-    """Effects as they may be shown; what has been released already is what it is. A universal base period, zero by construction,
-    tells of nobody: it stays."""
-    if "withheld" in effects.table:
+    """The effects as they may be shown, with the column `withheld`: the one way by which exhibits look at effects.
+
+    What is released already stays as it is. The row of a universal base period is zero by construction, about nobody,
+    and is never withheld.
+    """
+    if "withheld" in effects.table and effects.table["withheld"].notna().all():
         return effects
-    table = disclosure.release_effects(effects).table
-    base = is_reference(effects.table).to_numpy()
-    table.loc[base, "estimate"] = 0.0
-    table.loc[base, "withheld"] = ""
+    table, fixed = disclosure.release_effects(effects).table, is_reference(effects.table)
+    if len(table) == len(fixed):
+        table = table.assign(estimate=table["estimate"].mask(fixed.to_numpy(), 0.0), withheld=table["withheld"].mask(fixed.to_numpy(), ""))
     return Effects(table, None, None)
 
 

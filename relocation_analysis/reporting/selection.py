@@ -11,23 +11,10 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects
 from relocation_analysis.language import _, join_sentences
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.disclosure import kept, release_checks, release_count, release_effects
+from relocation_analysis.reporting.disclosure import kept, release_checks, release_count
+from relocation_analysis.reporting.released import is_reference, lacks_interval, released, say_rounded, say_withheld, say_withheld_count
 
 MAIN, UNIVERSAL = MAIN_ESTIMATORS, "callaway_santanna_universal"
-
-
-def released(effects: Effects) -> Effects:
-    """The effects as they may be shown, with the column `withheld`: the one way by which exhibits look at effects.
-
-    What is released already stays as it is. The row of a universal base period is zero by construction, about nobody,
-    and is never withheld.
-    """
-    if "withheld" in effects.table and effects.table["withheld"].notna().all():
-        return effects
-    table, fixed = release_effects(effects).table, is_reference(effects.table)
-    if len(table) == len(fixed):
-        table = table.assign(estimate=table["estimate"].mask(fixed.to_numpy(), 0.0), withheld=table["withheld"].mask(fixed.to_numpy(), ""))
-    return Effects(table, None, None)
 
 
 def pair_checks(checks: Sequence[Check]) -> list[tuple[Check, Check]]:
@@ -80,14 +67,9 @@ def close_note(note: str, rows: Iterable[tuple[str, ...]], withheld: bool = Fals
     withheld : an effect is among what is withheld, not only counts and shares.
     counts : the table has counts.
     """
-    rule = kept()
     marked = any(wording.WITHHELD in cell for row in rows if len(row) > 1 for cell in row[1:])
-    why = _("[c]: withheld, because it is a count below {threshold}, or would reveal one.", threshold=rule.threshold)
-    if withheld:
-        why = _("[c]: withheld, because fewer than {threshold} units or {clusters} clusters on a side stand behind it, or because it would"
-                " reveal such a number.", threshold=rule.threshold, clusters=rule.clusters)  # fmt: skip
-    rounded = _("Counts are rounded to {base}.", base=rule.base) if counts and not rule.public else ""
-    return join_sentences([note, why if marked else "", rounded])
+    why = say_withheld() if withheld else say_withheld_count()
+    return join_sentences([note, why if marked else "", say_rounded() if counts else ""])
 
 
 def say_exposures(effects: Effects) -> str:
@@ -158,13 +140,3 @@ def list_primaries(effects: Effects, codebook: dict[str, Outcome]) -> list[str]:
             _("name the outcomes to show"),
         )
     return found
-
-
-def is_reference(rows: pd.DataFrame) -> pd.Series:
-    """Rows of a universal base period: before the event, zero by construction and so without an error."""
-    return rows["estimate"].eq(0) & rows["std_error"].isna() & rows["event_time"].lt(0)
-
-
-def lacks_interval(rows: pd.DataFrame) -> bool:
-    """Whether an estimate has no interval though it is not zero by construction."""
-    return bool((rows["estimate"].notna() & rows["conf_low"].isna() & ~is_reference(rows)).any())
