@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: `how` is done, unchanged, failed or not started; a failure says where and why."""
+    """How a job ended: `how` is done, unchanged, failed or not started; a failure says where and why; `home` is its folder."""
 
     name: str
     how: str
     chapter: str = ""
     problem: str = ""
     notes: tuple[str, ...] = ()
+    home: str = ""
 
 
 def plan_batch(study: str, provinces: str = "all", language: str = "en", parameters: dict | None = None,
@@ -190,7 +191,7 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
                 ended |= send_jobs(batch, todo, scheduler, timeout, progress)
             elif todo:
                 ended |= _write_here(batch, todo, workers, timeout, progress)
-            results = [ended[job.name] for job in batch.jobs]
+            results = [replace(ended[job.name], home=job.folder.parent.name) for job in batch.jobs]
             results += _write_national(batch, progress)
         finally:
             progress.close()

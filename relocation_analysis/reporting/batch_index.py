@@ -15,9 +15,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from relocation_analysis.data.facts import label_province, province_slugs
-from relocation_analysis.language import _, join_list
+from relocation_analysis.language import _, join_list, join_sentences
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.placing import FAILED, folder_name, read_run
+from relocation_analysis.reporting.placing import FAILED, read_run
 
 MAIN_ESTIMATORS = ("callaway_santanna", "ols_strata", "aipw_differences", "aipw_levels")  # as in estimation.effects
 TEMPLATES = Path(__file__).with_name("templates")
@@ -42,6 +42,7 @@ class Row:
 
     Attributes
     ----------
+    home : the name of its folder.
     headlines : (outcome, arm) -> `Headline`.
     failed_checks, withheld : how many of them the report has.
     change : "new", "numbers", "same", "unchanged", "failed", "not started" or "" for what this batch was not asked for.
@@ -50,6 +51,7 @@ class Row:
     """
 
     name: str
+    home: str
     language: str
     headlines: dict[tuple[str, str], Headline]
     failed_checks: int
@@ -63,7 +65,7 @@ class Row:
     @property
     def slot(self) -> str:
         """By what the next batch finds what this one remembers of the report."""
-        return f"{self.name}\x1f{self.language}"
+        return f"{self.home}/{self.language}"
 
     @property
     def remembered(self) -> dict | None:
@@ -82,30 +84,26 @@ def collect(study, folder: Path, language: str, remembered: dict, results: list)
     remembered : what the last batch knew, `Row.remembered` by `Row.slot`.
     results : how the jobs of this batch ended.
     """
-    ended = {one.name: one for one in results}
-    found = {name: where for where in sorted(folder.glob("*/*/run.json")) if (name := _name_of(where.parent))}
+    ended = {one.home: one for one in results if one.home}
+    found = {run.parent.parent for run in folder.glob("*/*/run.json") if "outputs" in read_run(run.parent)}
+    homes = {folder / home for home in ended} | found - {folder / NATIONAL}
     order = {name: i for i, name in enumerate(province_slugs())}
-    names = sorted({*found, *ended} - {NATIONAL}, key=lambda name: (order.get(name, len(order)), name))
-    return [_row(study, folder, name, language, remembered, ended.get(name)) for name in names]
+    homes = sorted(homes, key=lambda home: (order.get(home.name, len(order)), home.name))
+    return [_row(study, home, language, remembered, ended.get(home.name)) for home in homes]
 
 
-def _name_of(report: Path) -> str | None:
-    run = read_run(report)
-    return None if report.parent.name == NATIONAL or "outputs" not in run else run.get("province") or "all"
-
-
-def _row(study, folder: Path, name: str, language: str, remembered: dict, ended) -> Row:
-    home = folder / folder_name(None if name == "all" else name)
+def _row(study, home: Path, language: str, remembered: dict, ended) -> Row:
     reports = sorted(path.parent for path in home.glob("*/run.json"))
     report = next((r for r in reports if r.name == language), reports[0] if reports else home / language)
+    name = ended.name if ended else read_run(report).get("province") or "all"
     effects = read_run(report).get("outputs", {}).get("effects.csv", "")
     headlines = dict(_headlines(report, study))
-    before = remembered.get(f"{name}\x1f{report.name}")
+    before = remembered.get(f"{home.name}/{report.name}")
     old = {(outcome, arm): estimate for outcome, arm, estimate in before["estimates"]} if before else {}
     changed = {k: old[k] for k in headlines if k in old and old[k] != headlines[k].estimate}
     links = [(r.name, path.name) for r in reports for path in sorted(r.glob("report.*")) if path.suffix != ".ipynb"]
     links += [(path.parent.name, FAILED) for path in sorted(home.glob(f"*/{FAILED}"))]
-    return Row(name, report.name, headlines, _count_failed(report), _count_withheld(report),
+    return Row(name, home.name, report.name, headlines, _count_failed(report), _count_withheld(report),
                _change(ended, before, effects), changed, ended.problem if ended else "", tuple(links), effects)  # fmt: skip
 
 
@@ -169,10 +167,11 @@ def render(rows: list[Row], study, folder: Path) -> str:
     scales = {key: _scale([row.headlines[key] for row in rows if key in row.headlines]) for key in keys}
     script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
     heads = [_("Province"), *(_label(study, key) for key in keys), _("Beware"), _("Since the last run"), _("Reports")]
+    simulated = html.escape(_("Simulated data"))
     parts = {
         "lang": {"zh": "zh-CN"}.get(study.language, study.language),
         "title": html.escape(study.heading.rstrip("\uff1a: ")),
-        "simulated": f'<p class="banner">{html.escape(_("Simulated data"))}</p>' if study.simulated else "",
+        "simulated": f'<p class="banner">{simulated}</p>' if study.simulated else "",
         "intro": html.escape(_intro(rows)),
         "national": _national(folder),
         "caption": html.escape(_("Headline effects on the primary outcomes, with 95% intervals")),
@@ -197,7 +196,7 @@ def _label(study, key: tuple[str, str]) -> str:
 
 def _intro(rows: list[Row]) -> str:
     counts = {kind: sum(row.change == kind for row in rows) for kind in _changes()}
-    told = join_list(f"{n} {_changes()[kind]}" for kind, n in counts.items() if n)
+    told = join_list(_("{n} {change}", n=n, change=_changes()[kind]) for kind, n in counts.items() if n)
     return _("{n} provinces: {told}.", n=len(rows), told=told) if told else _("{n} provinces.", n=len(rows))
 
 
@@ -218,7 +217,8 @@ def _national(folder: Path) -> str:
     """A line that leads to the comparison of the provinces, where there is one."""
     found = [path for path in sorted(folder.glob(f"{NATIONAL}/*/report.*")) if path.suffix != ".ipynb"]
     links = " ".join(_link(f"{NATIONAL}/{path.parent.name}/{path.name}", path.name, path.parent.name) for path in found)
-    return f"<p>{html.escape(_('National comparison'))}: {links}</p>" if links else ""
+    label = html.escape(_("National comparison:"))
+    return f"<p>{label} {links}</p>" if links else ""
 
 
 def _scale(headlines: list[Headline]) -> tuple[float, float]:
@@ -227,7 +227,7 @@ def _scale(headlines: list[Headline]) -> tuple[float, float]:
 
 
 def _html_row(row: Row, study, keys: list, scales: dict) -> str:
-    label = html.escape(label_province(row.name, study.language) if row.name != "all" else _("All"))
+    label = html.escape(_("All") if row.home == "all" else label_province(row.name, study.language))
     cells = [f'<th scope="row" data-sort="{html.escape(row.name)}">{label}</th>']
     cells += [_html_headline(row, study, key, scales[key]) for key in keys]
     flags = [f"<li>{html.escape(text)}</li>" for text in _flags(row, study)]
@@ -279,14 +279,15 @@ def _flags(row: Row, study) -> list[str]:
 def _html_change(row: Row, study) -> str:
     if not row.change:
         return html.escape(_("not in this run"))
-    told = html.escape(_changes()[row.change])
+    told = _changes()[row.change]
     if row.change == "failed":
-        last = html.escape(_("The numbers are those of the last good report.")) if row.headlines else ""
-        return f"<b>{told}</b>: {html.escape(row.problem)} {last}".rstrip()
+        last = _("The numbers are those of the last good report.") if row.headlines else ""
+        said = html.escape(join_sentences([_("{told}: {problem}", told="\0", problem=row.problem), last]))
+        return said.replace("\0", f"<b>{html.escape(told)}</b>")
     if row.change == "numbers" and row.before:
-        old = (f"{_label(study, key)}: {_old(study, key, value)}" for key, value in row.before.items())
-        told += ". " + html.escape(_("Before: {numbers}", numbers=join_list(old)))
-    return told
+        old = (f"{_label(study, key)} {_old(study, key, value)}" for key, value in row.before.items())
+        told = _("{told}. {before}", told=told, before=_("Before: {numbers}", numbers=join_list(old)))
+    return html.escape(told)
 
 
 def _old(study, key: tuple[str, str], value: float | None) -> str:
@@ -295,8 +296,7 @@ def _old(study, key: tuple[str, str], value: float | None) -> str:
 
 
 def _html_links(row: Row) -> str:
-    home = folder_name(None if row.name == "all" else row.name)
-    return " ".join(_link(f"{home}/{language}/{name}", name, language) for language, name in row.links)
+    return " ".join(_link(f"{row.home}/{language}/{name}", name, language) for language, name in row.links)
 
 
 def _link(address: str, name: str, language: str) -> str:

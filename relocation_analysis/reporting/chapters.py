@@ -101,7 +101,7 @@ def run_chapter(chapter: Chapter, runner: Runner, progress: Progress) -> Noteboo
     _refuse_early_exit(chapter.name, executed)
     progress.chapter(chapter.name, chapter.cells, time.perf_counter() - start)
     for number, text in _complaints(executed):
-        progress.say(f"{chapter.name}: cell In [{number}] says: {text}")
+        progress.say(f"{chapter.name}: " + _("cell In [{n}] says: {text}", n=number, text=text))
     return executed
 
 
@@ -167,9 +167,8 @@ def _refuse_early_exit(name: str, notebook: NotebookNode) -> None:
     """Papermill takes `sys.exit(0)` for success."""
     for cell in notebook.cells:
         if any(output.output_type == "error" for output in cell.get("outputs", ())):
-            raise ChapterError(
-                name, f"cell In [{cell.execution_count}] left the notebook before its end", notebook
-            )
+            problem = _("cell In [{n}] left the notebook before its end", n=cell.execution_count)
+            raise ChapterError(name, problem, notebook)
 
 
 def _complaints(notebook: NotebookNode):

@@ -82,8 +82,8 @@ def _reasons(effects: Effects) -> pd.Series:
     """Why each effect is withheld, or blank: what was decided on all effects, and what the rule kept now says of each."""
     rule, decided = kept(), support_of(effects)["thin"]
     if decided.isna().all() and len(decided):
-        return mark_thin(effects, rule.threshold, rule.clusters).support["thin"]
-    own = thin_by_itself(effects, rule.threshold, rule.clusters)
+        return mark_thin(effects, rule.threshold, rule.clusters, estimated=False).support["thin"]
+    own = thin_by_itself(effects, rule.threshold, rule.clusters, estimated=False)
     return decided.fillna("").where(decided.fillna("").ne(""), own)
 
 

@@ -86,14 +86,13 @@ def read_chapter(name: str, path: Path, parameters: dict) -> NotebookNode:
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-        raise ChapterError(name, f"{path.name} is not a readable notebook ({error})") from None
+        raise ChapterError(name, _("{file} is not a readable notebook ({error})", file=path.name, error=error)) from None
     notebook = in_language(notebook, parameters.get("language", SOURCE))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     defined = set(inspect_notebook(notebook))
     if defined != set(parameters):
-        problem = (
-            f"its cell tagged `parameters` must define {sorted(parameters)}, it defines {sorted(defined)}"
-        )
+        problem = _("its cell tagged `parameters` must define {wanted}, it defines {found}",
+                    wanted=sorted(parameters), found=sorted(defined))  # fmt: skip
         raise ChapterError(name, problem, notebook)
     return notebook
 
@@ -216,16 +215,16 @@ def check_title(name: str, notebook: NotebookNode) -> str:
         if line.startswith("# ")
     ]
     if len(titles) != 1 or titles[0][0] != 0:
-        raise ChapterError(name, "it must have one heading of level 1, in its first cell", notebook)
+        raise ChapterError(name, _("it must have one heading of level 1, in its first cell"), notebook)
     return titles[0][1]
 
 
 def skipped_section(paths: dict[str, Path], reasons: dict[str, str], language: str) -> NotebookNode:
     """What stands in the report in place of chapters that were not run: title and reason of each."""
-    lines = ["# Not in this report", ""]
+    lines = [_("# Not in this report"), ""]
     for name, reason in reasons.items():
         title = check_title(name, in_language(nbformat.read(paths[name], as_version=4), language))
-        lines.append(f"- *{title}* was not run. {escape_markdown(reason.rstrip('.'))}.")
+        lines.append("- " + _("*{title}* was not run. {reason}.", title=title, reason=escape_markdown(reason.rstrip(".\u3002"))))
     return normalise(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("\n".join(lines))]), "skipped"
     )

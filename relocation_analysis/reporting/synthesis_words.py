@@ -70,6 +70,9 @@ def describe_compared(national: National) -> Prose:
     parts = [_("There are {n} reports of provinces.", n=len(national.reports))]
     if bad.empty:
         parts.append(_("All were made by the same code with the same settings and the same rule of disclosure; this was checked."))
+    elif len(bad) == 1:
+        parts.append(_("**One of them is not compared**, because it was made otherwise: {name}. Write it again with `relocation batch`.",
+                       name=escape_markdown(bad["label"].iloc[0])))  # fmt: skip
     else:
         parts.append(_("**{n} of them are not compared**, because they were made otherwise: {names}. Write them again with `relocation batch`.",
                        n=len(bad), names=escape_markdown(list_names(bad["label"]))))  # fmt: skip
@@ -119,7 +122,7 @@ def _say_spread(c: Compared) -> str:
     told = {"tau": wording.format_estimate(tau, low, high, unit), "i2": wording.format_share(s.i2), "p": wording.format_p(s.q_p)}
     if s.tau2 == 0:
         return _("Nothing shows that provinces differ: their estimates lie no further apart than their errors let them (p {p}). That is no proof that they"
-                 " are alike; with these errors a standard deviation of the effects of up to {high} would go unseen.", p=told["p"],
+                 " are alike; a standard deviation of the effects of up to {high} is not ruled out.", p=told["p"],
                  high=wording.format_amount(high, unit))  # fmt: skip
     text = _("The standard deviation of the effects between provinces, tau, is estimated at {tau}; {i2} of what their estimates differ by is"
              " difference of effects, the rest error.", **told)  # fmt: skip
@@ -189,7 +192,7 @@ def _say_alone(c: Compared) -> str:
     weak, doubtful, n = c.underpowered, c.doubtful, len(c.provinces)
     clear = c.provinces[~c.provinces["province"].isin([*weak["province"], *doubtful["province"]])]
     told = {"label": wording.at_start(name_outcome(c.about)), "weak": len(weak), "doubtful": len(doubtful), "n": n}
-    text = _("{label}: of {n} provinces {weak} have less than 80% power and in {doubtful} a check fails.", **told)
+    text = _("{label}: power is below 80% in {weak} of {n} provinces, and a check fails in {doubtful}.", **told)
     if clear.empty:
         return join_sentences([text, _("None is free of both.")])
     return join_sentences([text, _("Free of both: {names}.", names=escape_markdown(list_names(clear["label"])))])

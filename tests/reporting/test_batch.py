@@ -328,6 +328,6 @@ def test_the_state_is_what_the_next_batch_needs(tmp_path):
     run(tmp_path)
     state = read_state(tmp_path / "simulated")
     assert state["jobs"]["gansu"] == {"how": "done", "chapter": "", "problem": ""}
-    assert set(state["reports"]) == {f"{name}\x1fen" for name in THREE.split(",")}
+    assert set(state["reports"]) == {f"{name}/en" for name in THREE.split(",")}
     (tmp_path / "simulated/batch.json").write_text("[]")
     assert read_state(tmp_path / "simulated") == {}
