@@ -33,7 +33,7 @@ SHARES = ("moved", "stayed")
 def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Outcome]) -> Table | Prose:
     """The tables of all checks of one name, grouped by outcome; nothing where none has one."""
     caption, heads = HEADS[name]
-    pairs = [pair for pair in pair_checks(checks) if pair[0].name == name and pair[0].table is not None and len(pair[0].table)]
+    pairs = [pair for pair in pair_checks(checks) if pair[0].name == name and pair[1].table is not None and len(pair[1].table)]
     if not pairs:
         return Prose("")
     body: list[tuple[str, ...]] = []
@@ -41,13 +41,21 @@ def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Ou
         unit = codebook[check.outcome].print_unit if check.outcome else ""
         if check.outcome:
             body.append((wording.label_with_unit(codebook[check.outcome].label, unit),))
-        known = before.table.reindex(check.table.index).to_dict("records")
-        for row, was in zip(check.table.to_dict("records"), known, strict=True):
-            body.append(tuple(_cell(row[c], was.get(c), c, unit, name) for c in heads))
+        body += _rows(check, before, heads, unit)
+    note = next((check.note for check, _before in pairs if check.table is not None), pairs[0][0].note)
     first, *others = heads.values()
     return Table(f"tbl-check-{name}", (*left(first), *right(*others)), tuple(body), _(caption),
-                 close_note(pairs[0][0].note, body, effects=name != "attrition", counts=False),
+                 close_note(note, body, effects=name != "attrition", counts=False),
                  "reporting.check_tables.tabulate_check_tables")  # fmt: skip
+
+
+def _rows(check: Check, before: Check, heads: Mapping[str, str], unit: str) -> list[tuple[str, ...]]:
+    """The rows of the table of one check; a single one without numbers where it is withheld whole."""
+    if check.table is None:
+        return [(wording.WITHHELD,) * len(heads)]
+    known = before.table.reindex(check.table.index).to_dict("records")
+    return [tuple(_cell(row[c], was.get(c), c, unit, check.name) for c in heads)
+            for row, was in zip(check.table.to_dict("records"), known, strict=True)]  # fmt: skip
 
 
 def _cell(value: float, was: float, column: str, unit: str, name: str) -> str:
@@ -92,8 +100,9 @@ def _error_row(row: Mapping, unit: str, withheld: bool) -> tuple[str, ...]:
     if withheld:
         return label, *[wording.WITHHELD] * 5
     clusters = {name: release_clusters(row[name]) for name in ("n_clusters_treated", "n_clusters_comparison")}
-    return (label, wording.format_number(row["estimate"], unit), wording.format_number(row["std_error"], unit),
-            wording.format_interval(row["conf_low"], row["conf_high"], unit), wording.format_p(row["p_value"]), show_clusters(clusters))  # fmt: skip
+    interval = wording.format_interval(row["conf_low"], row["conf_high"], unit)
+    return (label, wording.format_number(row["estimate"], unit), wording.format_number(row["std_error"], unit), interval,
+            wording.format_p(row["p_value"]), show_clusters(clusters))  # fmt: skip
 
 
 def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Table:

@@ -154,6 +154,18 @@ def test_a_number_behind_a_check_that_is_not_released_is_withheld(codebook, monk
     assert "777" not in everything_said(table) + everything_said(record_tables.tabulate_checks([check], codebook))
 
 
+def test_a_check_that_is_withheld_whole_keeps_its_place(codebook, monkeypatch):
+    table = pd.DataFrame({"M": [0.0, 1.0], "low": [0.01, 0.7777], "high": [0.05, 0.7777]})
+    first, second = (Check(name, "honest_relative_magnitudes", "It stands", 1.0, None, True, table.head(n), f"Note of {name}.")
+                     for name, n in (("unmet", 2), ("debt", 1)))  # fmt: skip
+    hidden = dataclasses.replace(first, statistic=None, passed=None, table=None, note="Withheld.")
+    monkeypatch.setattr(disclosure, "release_checks", lambda checks: [hidden, second])
+    shown = check_tables.tabulate_check_tables([first, second], "honest_relative_magnitudes", codebook)
+    assert shown.rows[:2] == (("Unmet need for care (percentage points)",), ("[c]", "[c]", "[c]"))
+    assert shown.rows[2] == ("Debt outstanding (thousand yuan)",) and len(shown.rows) == 4
+    assert shown.note.startswith("Note of debt. [c]: withheld")
+
+
 def test_a_trend_test_that_is_not_released_is_not_called_impossible(codebook, monkeypatch):
     check = Check("unmet", "pre_trends", "They moved alike", 7.777, 0.777, None, pd.DataFrame(), "Note.")
     safe = dataclasses.replace(check, statistic=None, p_value=None)

@@ -307,10 +307,10 @@ def test_tables_speak_chinese_with_the_same_numbers(effects, codebook):
     with speaking("zh"):
         table = tabulate_headlines(effects, codebook, POWER, {"offfarm_wage": 0.84})
     assert heads(table) == [
-        "结果变量", "单位", "效应", "标准误", "95%区间", "p值", "Holm p值", "功效", "可检出效应", "单位数", "聚类数", "覆盖率"]  # fmt: skip
+        "结果变量", "单位", "效应", "标准误", "95%区间", "p值", "Holm p值", "功效", "可检测效应", "单位数", "聚类数", "覆盖率"]  # fmt: skip
     assert row_of(table, "非农工资性就业") == {
         "结果变量": "非农工资性就业", "单位": "百分点", "效应": "6.0", "标准误": "1.5", "95%区间": "3.1至8.9", "p值": ".018",
-        "Holm p值": ".055", "功效": "5.0：91%", "可检出效应": "4.2", "单位数": "3,120", "聚类数": "95 / 105", "覆盖率": "84%",
+        "Holm p值": ".055", "功效": "5.0：91%", "可检测效应": "4.2", "单位数": "3,120", "聚类数": "95 / 105", "覆盖率": "84%",
     }  # fmt: skip
     assert table.caption == "核心效应（第0至3年均值）"
     assert table.note.endswith("计数按5的倍数取整。") and " 计数" not in table.note
