@@ -20,7 +20,7 @@ from relocation_analysis.reporting.exhibits import Column, Table
 
 PACKAGE = ROOT / "relocation_analysis"
 CODE = ("relocation_analysis", "notebooks", "data", "requirements.lock")
-LONG_TEXT = {"title", "subtitle", "context", "citation", "estimand", "outcome"}
+LONG_TEXT = {"translation", "title", "subtitle", "context", "citation", "estimand", "outcome"}
 TEXTS = {*(LONG_TEXT - {"outcome"}), "translation"}
 SHOWN_DIGITS = 16
 KINDS_OF_DATA = {"simulated": mark("simulated"), "public": mark("public"), "restricted": mark("restricted")}
