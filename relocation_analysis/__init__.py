@@ -35,7 +35,7 @@ _PUBLIC = {
     "estimation.offer": ("estimate_offer", "estimate_take_up"),
     "estimation.comparison": ("estimate_comparison",),
     "estimation.sensitivity": ("check_pretrends", "known_truth"),
-    "reporting.disclosure": ("open_report",),
+    "reporting.rule": ("open_report",),
     "reporting.exhibits": ("Figure", "Prose", "Table", "publish"),
     "reporting.balance": ("plot_balance",),
     "reporting.cell_map": ("plot_cell_map",),

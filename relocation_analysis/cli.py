@@ -22,6 +22,13 @@ PARAMETER = click.option(
 )
 PROVINCE = click.option("--province", help="Name of a province; `relocation provinces` lists them.")
 
+LANGUAGE = click.option("--language", default="en", show_default=True, help="Language of the report.")
+FORMATS = click.option(
+    "--format", "formats", default="html,pdf", show_default=True, help="What to write beside the record."
+)
+OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="reports", show_default=True,
+                   help="Folder of all reports.")  # fmt: skip
+
 
 def parse_parameters(texts: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE texts as a dict: a value is a TOML scalar (true, 3, 0.5, "text") or else text as it stands.
@@ -67,13 +74,10 @@ def cli() -> None:
 @cli.command()
 @click.argument("study", default="simulated")
 @PROVINCE
-@click.option("--language", default="en", show_default=True, help="Language of the report.")
-@click.option(
-    "--format", "formats", default="html,pdf", show_default=True, help="What to write beside the record."
-)
+@LANGUAGE
+@FORMATS
 @PARAMETER
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="reports", show_default=True,
-              help="Folder of all reports.")  # fmt: skip
+@OUT
 @click.option("--force", is_flag=True, help="Run again although the report is current.")
 def report(study, province, language, formats, parameters, out, force) -> None:
     """Write the report of STUDY: the name of a shipped study or the path of a study file."""
@@ -82,10 +86,35 @@ def report(study, province, language, formats, parameters, out, force) -> None:
 
     with errors_in(language):
         checked = read_study(study, province, language, parse_parameters(parameters))
-        wanted = tuple(dict.fromkeys(part.strip() for part in formats.split(",") if part.strip()))
+        wanted = split_formats(formats)
         folder = write_report(checked, out, wanted, force)
     for name in wanted:
         click.echo(folder / f"report.{name}")
+
+
+@cli.command()
+@click.argument("study", default="simulated")
+@click.option("--provinces", default="all", show_default=True, metavar="all|A,B,C", help="Which provinces.")
+@click.option("--workers", type=click.IntRange(1), help="Chapters at a time; by default as many as there are cores.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="A Dask scheduler whose workers are to write the reports.")
+@click.option("--timeout", type=click.FloatRange(1), help="Seconds that a cell may take; 1800 by default.")
+@LANGUAGE
+@FORMATS
+@PARAMETER
+@OUT
+@click.option("--force", is_flag=True, help="Run again although reports are current.")
+def batch(study, provinces, workers, scheduler, timeout, language, formats, parameters, out, force) -> int:
+    """Write the reports of all provinces of STUDY that are not current, then compare them."""
+    from relocation_analysis.reporting.batch import plan_batch, succeeded, write_batch
+
+    with errors_in(language):
+        plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)
+        return 0 if succeeded(write_batch(plan, workers, timeout, scheduler)) else 1
+
+
+def split_formats(text: str) -> tuple[str, ...]:
+    """The formats that `text` names, with commas between them, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 @cli.command()

@@ -19,7 +19,7 @@ from relocation_analysis.data.study import read_study
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.estimation.estimate import estimate
-from relocation_analysis.estimation.sample import raw_means
+from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.estimation.support import mark_thin
 from relocation_analysis.reporting import disclosure, rule
 from relocation_analysis.reporting.report import write_report
@@ -27,6 +27,7 @@ from relocation_analysis.reporting.report import write_report
 WAVES = range(2014, 2021)
 VILLAGES = {None: 9, 2016: 3, 2017: 7, 2018: 6, 2019: 2}  # cohort -> villages; that of 2016 has seven persons
 EXTREME, MARKUP = 98765.4, "a <script>alert(1)</script> #panic() $x$ \\input{y}"
+FEW = "few <script>alert(2)</script> =cmd()"
 SECRETS = ("Secret Village", "Secret Site", "P-secret", "H-secret", "98765", "98,765", "98 765")
 OWN = """
 name = "attack"
@@ -68,7 +69,7 @@ def make_panel() -> pd.DataFrame:
         shock = draw.normal(0, 0.3)
         for _ in range(sizes[place]):
             person += 1
-            level, tribe = draw.normal(0, 1) + shock, MARKUP if person % 83 == 0 else ("lowland" if person % 3 else "highland")
+            level, tribe = draw.normal(0, 1) + shock, FEW if person % 83 == 0 else ("lowland" if person % 3 else "highland")
             for time in WAVES:
                 moved = cohort is not None and time >= cohort
                 works = float(level + 0.4 * moved + draw.normal(0, 0.7) > 0.3)
@@ -158,7 +159,7 @@ def cells_of(design, outcome: str) -> pd.Series:
     return panel[panel["cohort"].notna()].groupby("cohort").size()
 
 
-def effect_weights(row: dict, pairs: list[tuple[float, float]], size: pd.Series) -> np.ndarray | None:
+def effect_weights(row: dict, pairs: list[tuple[float, float]], size: pd.Series) -> np.ndarray:
     """How a row averages cohort-time effects, written down anew from Callaway & Sant'Anna (2021), section 3."""
     g, t = np.array(pairs).T
     n, after = size.loc[g].to_numpy(dtype=float), t >= g
@@ -169,9 +170,15 @@ def effect_weights(row: dict, pairs: list[tuple[float, float]], size: pd.Series)
         "calendar": after & (t == row["time"]),
         "headline": (t - g >= 0) & (t - g <= 3),
         "overall_simple": after,
-    }.get(row["aggregation"])
-    if chosen is None or not chosen.any():
-        return None
+        "overall_cohort": after,
+        "overall_dynamic": after,
+    }[row["aggregation"]]
+    if row["aggregation"] == "overall_cohort":  # every person equally, whatever the number of years since the move
+        weight = np.array([n[i] / (after & (g == g[i])).sum() for i in range(len(g))]) * after
+        return weight / weight.sum()
+    if row["aggregation"] == "overall_dynamic":  # every exposure equally
+        weight = np.array([n[i] / n[t - g == t[i] - g[i]].sum() for i in range(len(g))]) * after
+        return weight / weight.sum()
     weight = np.where(chosen, 1.0 if row["aggregation"] in ("cohort", "cohort_time") else n, 0.0)
     return weight / weight.sum()
 
@@ -183,13 +190,13 @@ def effect_ranges(shown: pd.DataFrame, true: pd.DataFrame, size: pd.Series) -> p
     cells = family[family["aggregation"] == "cohort_time"]
     pairs = sorted(zip(cells["cohort"], cells["time"], strict=True))
     rows = [(row, effect_weights(row, pairs, size)) for row in family.to_dict("records")]
-    known = [(row, w) for row, w in rows if w is not None and np.isfinite(row["shown"])]
+    known = [(row, w) for row, w in rows if np.isfinite(row["shown"])]
     slack = np.array([row["step"] if np.isfinite(row["step"]) else 0.0 for row, _ in known])
     value = np.array([row["shown"] for row, _ in known])
     matrix, wide = np.array([w for _, w in known]), np.full(len(pairs), 10.0)
     found = []
     for row, weight in rows:
-        if weight is not None and np.isnan(row["shown"]):
+        if np.isnan(row["shown"]):
             low, high = bounds(weight, matrix, value - slack, value + slack, -wide, wide)
             found.append((row["aggregation"], row["cohort"], row["time"], row["event_time"], low, high, row["std_error"]))
     return pd.DataFrame(found, columns=["aggregation", "cohort", "time", "event_time", "low", "high", "std_error"])
@@ -205,7 +212,7 @@ def test_the_averages_that_the_attacker_writes_down_are_those_of_the_estimates(d
     values = cells.set_index(["cohort", "time"])["estimate"].loc[pairs].to_numpy()
     for row in true.to_dict("records"):
         weight = effect_weights(row, pairs, cells_of(design, "works"))
-        assert weight is None or weight @ values == pytest.approx(row["estimate"], abs=1e-9), row["aggregation"]
+        assert weight @ values == pytest.approx(row["estimate"], abs=1e-9), row["aggregation"]
 
 
 # The attack.
@@ -215,7 +222,7 @@ def test_what_must_be_withheld_is(effects):
     table = disclosure.release_effects(effects).table
     few = table[table["withheld"].eq("few_units")]
     assert set(few["cohort"].dropna()) == {2016.0} and "complement" in set(table["withheld"])
-    assert f"tribe={MARKUP}" in set(few["subgroup"])
+    assert f"tribe={FEW}" in set(few["subgroup"])
     assert 2019.0 in set(table.loc[table["withheld"].eq("few_clusters"), "cohort"])
     assert table.loc[table["outcome"].eq("always") & table["event_time"].ge(0), "withheld"].ne("").all()
     assert table.loc[table["withheld"].ne(""), ["estimate", "std_error", "p_value", "conf_low", "n_units"]].isna().all(axis=None)
@@ -223,10 +230,9 @@ def test_what_must_be_withheld_is(effects):
 
 def test_no_withheld_effect_can_be_solved_for(design, effects):
     shown = disclosure.release_effects(effects).table
-    true = effects.table[~effects.table["subgroup"].str.startswith("village=")].reset_index(drop=True)
     for outcome in ("works", "wage"):
-        rows = true["outcome"].eq(outcome)
-        ranges = effect_ranges(shown[rows], true[rows], cells_of(design, outcome))
+        rows = effects.table["outcome"].eq(outcome)
+        ranges = effect_ranges(shown[rows], effects.table[rows], cells_of(design, outcome))
         assert len(ranges) > 5
         assert (ranges["high"] - ranges["low"] > 2 * ranges["std_error"].fillna(0)).all(), ranges
         assert (ranges["high"] - ranges["low"] > 0.1).all(), ranges
@@ -236,9 +242,8 @@ def test_without_complements_the_same_attack_solves_for_them(design, effects):
     alone = mark_thin(effects, 10)
     bare = alone.support["thin"].where(alone.support["thin"].ne("complement"), "")
     shown = disclosure.release_effects(type(effects)(effects.table, None, None, alone.support.assign(thin=bare))).table
-    true = effects.table[~effects.table["subgroup"].str.startswith("village=")].reset_index(drop=True)
-    rows = true["outcome"].eq("works")
-    ranges = effect_ranges(shown[rows], true[rows], cells_of(design, "works"))
+    rows = effects.table["outcome"].eq("works")
+    ranges = effect_ranges(shown[rows], effects.table[rows], cells_of(design, "works"))
     assert (ranges["high"] - ranges["low"] < 2 * ranges["std_error"].fillna(np.inf)).any()
 
 
@@ -249,6 +254,20 @@ def test_no_withheld_level_of_a_trait_can_be_solved_for(effects):
         for trait in ("sex", "tribe"):
             levels = rows[rows["subgroup"].str.startswith(f"{trait}=")]
             assert levels["withheld"].ne("").sum() != 1
+
+
+def test_no_withheld_size_of_a_level_can_be_solved_for_from_everyone_and_the_other_levels(effects):
+    table = disclosure.release_effects(effects).table
+    rows = table[table["aggregation"].eq("headline") & table["estimator"].eq("callaway_santanna") & table["outcome"].eq("works")]
+    everyone, levels = rows[rows["subgroup"].eq("all")], rows[rows["subgroup"].str.startswith("tribe=")]
+    k, shown = len(levels), levels["n_units"].notna().to_numpy()
+    constraints = np.vstack([np.ones(k), np.eye(k)[shown]])
+    values = np.r_[everyone["n_units"], levels["n_units"][shown]]
+    hidden = np.flatnonzero(~shown)
+    assert len(hidden) == 2
+    for level in hidden:
+        low, high = bounds(np.eye(k)[level], constraints, values - 2, values + 2, whole=True)
+        assert high - low >= 9
 
 
 def test_no_withheld_count_of_the_flow_can_be_solved_for(design, effects):
@@ -266,6 +285,12 @@ def test_with_exact_counts_the_same_attack_solves_for_them(design):
     flow = disclosure.release_flow(design.flow)
     ranges = count_ranges(flow, {}, "units", base=1, limit=10)
     assert any(high == low for low, high in ranges)
+
+
+def test_no_trait_that_names_a_place_has_a_row_of_balance(design):
+    covariates = baseline_balance(design)["covariate"]
+    assert covariates.str.contains("Secret").any()
+    assert not disclosure.release_balance(baseline_balance(design))["covariate"].str.contains("Secret").any()
 
 
 def test_a_withheld_share_of_all_cannot_be_solved_for_from_effects(design, effects):
@@ -304,8 +329,8 @@ def test_no_name_and_no_value_of_one_person_is_in_any_file(reports, language):
 def test_the_files_hold_what_the_rule_lets_out_and_no_more(reports, effects):
     published = pd.read_csv(reports["en"] / "effects.csv", keep_default_na=False, na_values=[""])
     assert set(published.columns) == {*EFFECT_COLUMNS, "chapter"}
-    counts = published[["n_units", "n_clusters_treated", "n_clusters_comparison"]].stack()
-    assert (counts % 5 == 0).all() and counts.min() >= 5 and published["n_units"].min() >= 10
+    counts = published[["n_units", "n_clusters_treated", "n_clusters_comparison"]]
+    assert (counts.isna() | (counts % 5 == 0)).all(axis=None) and counts.min(axis=None) >= 5 and published["n_units"].min() >= 10
     released = disclosure.release_effects(effects).table
     keys = ["outcome", "subgroup", "estimator", "aggregation", "cohort", "time", "event_time"]
     both = published[published["chapter"] == "employment"].merge(released, on=keys, suffixes=("", "_released"))
@@ -317,7 +342,8 @@ def test_the_files_hold_what_the_rule_lets_out_and_no_more(reports, effects):
 def test_what_is_withheld_is_listed_with_its_reason_and_without_a_value(reports):
     log = pd.read_csv(reports["en"] / "disclosure.csv")
     assert set(log["what"]) >= {"effect", "flow", "mean", "check"}
-    assert set(log.loc[log["what"] == "effect", "reason"]) == {"few_units", "few_clusters", "complement", "no_error", "names"}
+    assert set(log.loc[log["what"] == "effect", "reason"]) == {"few_units", "few_clusters", "complement", "no_error"}
+    assert log.loc[log["reason"] == "names", ["what", "subgroup"]].drop_duplicates().values.tolist() == [["balance", "village"]]
     assert not log.duplicated(log.columns.drop("exhibit").tolist()).any()
     effects = pd.read_csv(reports["en"] / "effects.csv", keep_default_na=False, na_values=[""])
     hidden = effects[effects["estimate"].isna()][["chapter", "outcome", "subgroup", "estimator", "aggregation", "cohort", "time", "event_time"]]
@@ -335,10 +361,10 @@ def test_the_same_numbers_are_withheld_in_both_languages(reports):
 
 
 def test_no_exhibit_prints_a_number_of_a_withheld_effect(reports, effects):
-    """The exact estimate of a thin effect, as an exhibit would print it, stands in no table beside its label."""
+    """Beside the label of a level that few have stands no digit, in any table; and a label is text, never markup."""
     notebook = nbformat.read(reports["en"] / "report.ipynb", as_version=4)
     pages = [output.data["text/html"] for cell in notebook.cells for output in cell.get("outputs", ()) if "text/html" in output.get("data", {})]
     rows = [row for page in pages for row in re.findall(r"<tr>.*?</tr>", page, flags=re.S)]
-    tribe = [row for row in rows if "alert(1)" in row]
-    assert tribe and all("[c]" in row for row in tribe)
-    assert not re.search(r"<script>alert", "".join(pages))
+    few = [re.sub(r"<[^>]*>", " ", row).split("=cmd()")[1] for row in rows if "alert(2)" in row]
+    assert few and all("[c]" in cells and not re.search(r"\d", cells) for cells in few), few
+    assert "<script>alert" not in "".join(pages) and "<script>alert" not in (reports["en"] / "report.html").read_text(encoding="utf-8")

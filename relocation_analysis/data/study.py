@@ -138,7 +138,7 @@ class Study(Strict):
     design: DesignSettings = DesignSettings()
     outcome: dict[str, dict[str, Any]] = {}
     simulation: SimulationParameters | None = None
-    translation: dict[str, Translation] = {}
+    translation: dict[str, Translation] = Field(default={}, exclude=True)  # words, no setting
     file: str = Field(default="", exclude=True)
     origin: str = Field(default="", exclude=True)
     changed: dict[str, Any] = Field(default={}, exclude=True)

@@ -17,6 +17,7 @@ from relocation_analysis.estimation.imputation import estimate_imputation
 from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
 from relocation_analysis.estimation.roster import estimate_roster_alternatives
 from relocation_analysis.estimation.inference import pointwise_interval
+from relocation_analysis.estimation.support import mark_thin
 
 NEVER_ONLY, NOT_YET, BASE_EARLIER = "callaway_santanna_never", "callaway_santanna_not_yet", "callaway_santanna_base_earlier"
 
@@ -25,7 +26,7 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
     """Headline of one outcome under the other comparison group, with the base period one period earlier, and by the
     benchmarks `twfe`, `before_after` and `cross_section`, which need assumptions that relocation breaks."""
     if design.kind != "rollout":
-        return estimate_roster_alternatives(design, name)
+        return mark_thin(estimate_roster_alternatives(design, name), design.study.threshold)
     outcome = design.outcomes[name]
     cells, levels = outcome_cells(design, outcome), level_cells(design, outcome)
     if not levels.columns:
@@ -43,7 +44,7 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
         estimate_sun_abraham(design, name, ("headline",), levels),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
-    return join_effects([part for part in parts if part is not None])
+    return mark_thin(join_effects([part for part in parts if part is not None]), design.study.threshold)
 
 
 def _headline(

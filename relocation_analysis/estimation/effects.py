@@ -64,6 +64,6 @@ def join_effects(parts: list[Effects]) -> Effects:
 def support_of(effects: Effects) -> pd.DataFrame:
     """The support of effects; where it is not known, every unit of an effect counts on both sides and nothing is decided."""
     if effects.support is not None:
-        return effects.support
-    units = effects.table["n_units"].astype(float).to_numpy()
-    return pd.DataFrame({"n_treated": units, "n_comparison": units, "thin": None}, columns=list(SUPPORT_COLUMNS)).astype({"thin": object})
+        return effects.support.set_axis(effects.table.index)
+    units = effects.table["n_units"].astype(float)
+    return pd.DataFrame({"n_treated": units, "n_comparison": units, "thin": None}).astype({"thin": object})

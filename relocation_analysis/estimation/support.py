@@ -30,17 +30,18 @@ RANK = ("cohort_time", "cohort", "calendar", "overall_cohort", "overall_dynamic"
 TOLERANCE = 1e-9
 
 
-def mark_thin(effects: Effects, threshold: int, clusters: int = CLUSTERS) -> Effects:
+def mark_thin(effects: Effects, threshold: int, clusters: int = CLUSTERS, estimated: bool = True) -> Effects:
     """Write into the support of effects which of them are thin, and why; blank where enough stand behind them.
 
     Parameters
     ----------
     effects : every effect of their outcomes.
     threshold : fewest units on a side. clusters : fewest clusters on a side.
+    estimated : the effects are as an estimator left them, so that a missing error says something.
     """
     if effects.table.empty:
         return effects
-    support = support_of(effects).assign(thin=thin_by_itself(effects, threshold, clusters))
+    support = support_of(effects).assign(thin=thin_by_itself(effects, threshold, clusters, estimated))
     rows = _rows_of(replace(effects, support=support))
     for _, group in rows.groupby("outcome", sort=False):
         _protect(rows, group.index, threshold, clusters)
@@ -64,14 +65,15 @@ def _rows_of(effects: Effects) -> pd.DataFrame:
     return pd.concat([effects.table[["outcome", "estimator", "estimand", *KEYS, "n_clusters_treated"]], support_of(effects)], axis=1)
 
 
-def thin_by_itself(effects: Effects, threshold: int, clusters: int = CLUSTERS) -> pd.Series:
-    """Why each effect is thin whatever else is shown, or blank. A base period is zero by construction and never thin."""
+def thin_by_itself(effects: Effects, threshold: int, clusters: int = CLUSTERS, estimated: bool = True) -> pd.Series:
+    """Why each effect is thin whatever else is shown, or blank. A base period is zero by construction and never thin. A missing
+    error counts where the effects are as `estimated`."""
     table, support = effects.table, support_of(effects)
     sides = table[["n_clusters_treated", "n_clusters_comparison"]].astype(float)
     few = table["n_units"].lt(threshold) | support[["n_treated", "n_comparison"]].astype(float).lt(threshold).any(axis=1)
     alone = table["std_error"].isna() & table["estimate"].notna() & sides.min(axis=1).ge(FEWEST_CLUSTERS)
     alone &= table["estimator"].ne("anderson_rubin")  # an interval, no error
-    reasons = np.select([few, sides.lt(clusters).any(axis=1), alone], [FEW_UNITS, FEW_CLUSTERS, NO_ERROR], "")
+    reasons = np.select([few, sides.lt(clusters).any(axis=1), alone & estimated], [FEW_UNITS, FEW_CLUSTERS, NO_ERROR], "")
     return pd.Series(np.where(is_base(table), "", reasons), index=table.index, dtype=object)
 
 

@@ -15,10 +15,10 @@ from relocation_analysis.estimation.effects import Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, estimate, outcome_cells
 from relocation_analysis.language import _, join_list, join_sentences, mark, spoken
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.disclosure import kept, release_count
+from relocation_analysis.reporting.disclosure import is_part_safe, kept, release_count, release_share
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
 from relocation_analysis.reporting.narrative import SUBJECT, headline_rows, is_found, name_outcome
-from relocation_analysis.reporting.selection import is_share_safe
+from relocation_analysis.reporting.released import released
 
 LONGEST = 140, 250  # words, and characters where these are Chinese
 WORD = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+")  # a Chinese character or sign, or a run of others such as a number
@@ -44,6 +44,7 @@ def describe_abstract(design: Design, effects: Effects, power: pd.DataFrame) -> 
     -------
     Prose of the role "abstract", which the renderer prints under the title.
     """
+    effects = released(effects)
     rows = headline_rows(effects)
     primaries = {name: about for name, about in design.outcomes.items() if about.role == "primary" and name in rows}
     shown = primaries or {name: about for name, about in design.outcomes.items() if name in rows}
@@ -80,7 +81,7 @@ def _say_design(design: Design) -> str:
     done = units["offered"].eq(1) if design.kind == "offer" else units["relocated"].eq(1) if design.kind == "comparison" else (
         units["cohort"].le(design.times[-1]))  # fmt: skip
     said = {"total": _count(len(units)), "units": wording.say_units(_count(len(units)), unit)}
-    told = is_share_safe(int(done.sum()), len(units))
+    told = is_part_safe(int(done.sum()), len(units))
     said["part"] = wording.say_units(_count(int(done.sum())), unit)
     if design.kind == "offer":
         if told:
@@ -206,8 +207,9 @@ def _say_doubt(design: Design, name: str) -> str:
         return _("The main doubt: without the move, movers might have changed differently from the others.")
     if design.kind == "comparison":
         return _("The main doubt: movers may differ from the others in what was not measured.")
-    lost = int(design.panel[name].isna().sum())
-    if lost and is_share_safe(lost, len(design.panel)):
-        return _("The main doubt: for {share} of them it is not known what became of {label}.",
-                 share=wording.format_share(lost / len(design.panel)), label=name_outcome(design.outcomes[name]))  # fmt: skip
+    lost, total = int(design.panel[name].isna().sum()), len(design.panel)
+    if lost and is_part_safe(lost, total):
+        share = wording.format_share(release_share(lost / total, total))
+        label = name_outcome(design.outcomes[name])
+        return _("The main doubt: for {share} of them it is not known what became of {label}.", share=share, label=label)
     return _("The main doubt: whether it would be so elsewhere.")

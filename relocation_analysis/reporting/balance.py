@@ -66,10 +66,7 @@ def plot_balance(
 
 def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     """The differences that may be shown, the largest first, and behind them, without a number, those that may not."""
-    rule = disclosure.kept()
-    few = balance["fewest"].lt(rule.threshold) if "fewest" in balance else pd.Series(False, index=balance.index)
-    hidden = few & (not rule.public)
-    shown = balance.assign(difference=balance["difference"].mask(hidden))
+    shown = disclosure.release_balance(balance)
     return shown.iloc[(-shown["difference"].abs()).to_numpy().argsort(kind="stable")]
 
 

@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Sheet
-from matplotlib.font_manager import FontProperties, fontManager, get_font, ttfFontProperty
+from matplotlib.font_manager import fontManager, get_font, ttfFontProperty
+from matplotlib.ft2font import LoadFlags
 from matplotlib.text import Text
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from relocation_analysis.language import spoken
@@ -37,7 +37,8 @@ BLUE, PALE_BLUE, ORANGE = "#0065A3", "#8DBEDD", "#C24E00"
 
 LATIN, HAN = "House Latin", "House Han"  # names that no font of a machine has
 BUNDLED = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-NO_GLYPH = "\ufffd"
+HEAVY_LATIN = BUNDLED / "DejaVuSans-Bold.ttf"
+NO_GLYPH, KEPT_SPACES = "\ufffd", "\u2007\u2008\u2009\u00a0"
 OPENING, CLOSING = "\uff08\u300a\u201c\u2018\u3010(", "\uff09\u300b\u201d\u2019\u3011\uff0c\u3002\uff1b\uff1a\u3001\uff01\uff1f%)"
 HAN_SIGN = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]"
 PIECE = re.compile(rf"\s+|[{re.escape(OPENING)}]*{HAN_SIGN}[{re.escape(CLOSING)}]*|(?:(?!{HAN_SIGN})[^\s\-\u2013/])+[\-\u2013/]?|.")
@@ -52,7 +53,7 @@ def register_fonts() -> dict[str, Path]:
     name of the face -> its file. Chinese has one weight, which stands for bold too.
     """
     faces = {LATIN: BUNDLED / "DejaVuSans.ttf", HAN: Path(str(files("pylopdf_fonts_zh_cn") / "NotoSansSC-Regular.otf"))}
-    weights = [(LATIN, faces[LATIN], 400), (LATIN, BUNDLED / "DejaVuSans-Bold.ttf", 700), (HAN, faces[HAN], 400), (HAN, faces[HAN], 700)]
+    weights = [(LATIN, faces[LATIN], 400), (LATIN, HEAVY_LATIN, 700), (HAN, faces[HAN], 400), (HAN, faces[HAN], 700)]
     for name, path, weight in weights:
         fontManager.ttflist.append(replace(ttfFontProperty(get_font(path)), name=name, weight=weight))
     return faces
@@ -72,21 +73,37 @@ def house_style():
         yield
 
 
+@cache
+def _find_glyph(sign: str, order: tuple[str, ...], bold: bool) -> float:
+    """The width of a character in ems, of the first face that has it; NaN where none has."""
+    for name in order:
+        path = HEAVY_LATIN if bold and name == LATIN else register_fonts()[name]
+        font = get_font(path)
+        if font.get_char_index(ord(sign)):
+            font.set_size(100, 72)
+            return font.load_char(ord(sign), flags=LoadFlags.NO_HINTING).linearHoriAdvance / 65536 / 100
+    return math.nan
+
+
 def legible(text: str) -> str:
     """`text` with a replacement sign for each character that no face has, and spaces for control characters. The apostrophe of
     a name is as wide as a sign in a Chinese face: there it is the plain one."""
     if spoken() == "zh":
         text = re.sub("(?<=[A-Za-z])\u2019(?=[A-Za-z])", "'", text)
-    fonts = [get_font(path) for path in register_fonts().values()]
-    seen = (c if c == "\n" else " " if ord(c) < 32 or c.isspace() and c not in "\u2007\u2008\u2009\u00a0" else c for c in text)
-    return "".join(c if c == "\n" or any(font.get_char_index(ord(c)) for font in fonts) else NO_GLYPH for c in seen)
+    order = tuple(faces())
+    seen = (c if c == "\n" else " " if ord(c) < 32 or c.isspace() and c not in KEPT_SPACES else c for c in text)
+    return "".join(c if c == "\n" or _is_drawn(c, order) else NO_GLYPH for c in seen)
+
+
+def _is_drawn(sign: str, order: tuple[str, ...]) -> bool:
+    return not any(math.isnan(_find_glyph(sign, order, bold)) for bold in (False, True))
 
 
 def measure(text: str, size: float = 8, weight: str = "normal") -> float:
-    """The width of `text` in inches, that of its longest line."""
-    how = FontProperties(family=faces(), size=size, weight=weight)
+    """The width of `text` in inches, that of its longest line: the sum of its characters, which kerning only makes less."""
+    order = tuple(faces())
     lines = legible(text).split("\n")
-    return max(text_to_path.get_text_width_height_descent(line, how, False)[0] if line else 0.0 for line in lines) / 72
+    return max(sum(_find_glyph(sign, order, weight == "bold") for sign in line) for line in lines) * size / 72
 
 
 def wrap(text: str, width: float, size: float = 8, weight: str = "normal") -> str:

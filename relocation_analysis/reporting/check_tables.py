@@ -10,9 +10,10 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, Effects
 from relocation_analysis.language import _, mark
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.disclosure import release_count
+from relocation_analysis.reporting.disclosure import release_clusters
 from relocation_analysis.reporting.exhibits import Column, Prose, Table
-from relocation_analysis.reporting.selection import MAIN, close_note, is_lost, pair_checks, released
+from relocation_analysis.reporting.released import close_note, is_lost, pair_checks, released
+from relocation_analysis.reporting.selection import MAIN
 from relocation_analysis.reporting.tables import left, right, show_clusters
 
 HEADS = {
@@ -45,7 +46,7 @@ def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Ou
             body.append(tuple(_cell(row[c], was.get(c), c, unit, name) for c in heads))
     first, *others = heads.values()
     return Table(f"tbl-check-{name}", (*left(first), *right(*others)), tuple(body), _(caption),
-                 close_note(pairs[0][0].note, body, withheld=name != "attrition", counts=False),
+                 close_note(pairs[0][0].note, body, effects=name != "attrition", counts=False),
                  "reporting.check_tables.tabulate_check_tables")  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome
     note = _("Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.")
     return Table("tbl-errors", (*left(mark("Clustered by")), *right(*heads)), tuple(body),
                  _("The headline with errors at each level that could be defended"),
-                 close_note(note, body, withheld=any(_is_withheld(table, codebook[name]) for name, table in errors.items())),
+                 close_note(note, body, effects=any(_is_withheld(table, codebook[name]) for name, table in errors.items())),
                  "reporting.check_tables.tabulate_errors")  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def _error_row(row: Mapping, unit: str, withheld: bool) -> tuple[str, ...]:
     label = wording.label_kind_of_unit(row["level"])
     if withheld:
         return label, *[wording.WITHHELD] * 5
-    clusters = {name: release_count(row[name]) for name in ("n_clusters_treated", "n_clusters_comparison")}
+    clusters = {name: release_clusters(row[name]) for name in ("n_clusters_treated", "n_clusters_comparison")}
     return (label, wording.format_number(row["estimate"], unit), wording.format_number(row["std_error"], unit),
             wording.format_interval(row["conf_low"], row["conf_high"], unit), wording.format_p(row["p_value"]), show_clusters(clusters))  # fmt: skip
 
@@ -109,7 +110,7 @@ def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Tabl
     heads = (*left(mark("Years since the move")), *(Column(wording.format_period(t), "right") for t in times))
     note = _("Pointwise intervals. A dash: no wave, nobody to compare with, or too few clusters for an interval.")
     return Table("tbl-event_times", heads, tuple(body), _("Effects by years since the move"),
-                 close_note(note, body, withheld=True, counts=False), "reporting.check_tables.tabulate_event_times")  # fmt: skip
+                 close_note(note, body, effects=True, counts=False), "reporting.check_tables.tabulate_event_times")  # fmt: skip
 
 
 def _event_cells(row: Mapping | None, unit: str) -> tuple[str, str]:

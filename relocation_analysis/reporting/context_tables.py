@@ -14,7 +14,8 @@ from relocation_analysis.language import SOURCE, _, join_sentences, mark, speaki
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.exhibits import Prose, Table
 from relocation_analysis.reporting.record_tables import tabulate_truth
-from relocation_analysis.reporting.selection import close_note, select_headlines
+from relocation_analysis.reporting.released import close_note
+from relocation_analysis.reporting.selection import select_headlines
 from relocation_analysis.reporting.tables import effect_cells, left, right
 
 PROGRAMME = (
@@ -104,7 +105,7 @@ def tabulate_time_account(design: Design, effects: Effects) -> Table | Prose:
              " commutes and return trips.")  # fmt: skip
     columns = (*left(mark("Saved per household"), mark("Unit")), *right(mark("Effect"), mark("95% interval")))
     return Table("tbl-time_account-" + next(iter(design.outcomes.values())).domain, columns, tuple(body),
-                 _("Time account: hours and yuan saved per household and year"), close_note(note, body, withheld=True, counts=False),
+                 _("Time account: hours and yuan saved per household and year"), close_note(note, body, effects=True, counts=False),
                  "reporting.context_tables.tabulate_time_account")  # fmt: skip
 
 

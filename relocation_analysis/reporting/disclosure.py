@@ -6,8 +6,6 @@ which others would reveal these, is decided where they are estimated (`estimatio
 is rounded.
 """
 
-from functools import cache
-
 import numpy as np
 import pandas as pd
 
@@ -84,8 +82,8 @@ def _reasons(effects: Effects) -> pd.Series:
     """Why each effect is withheld, or blank: what was decided on all effects, and what the rule kept now says of each."""
     rule, decided = kept(), support_of(effects)["thin"]
     if decided.isna().all() and len(decided):
-        return mark_thin(effects, rule.threshold, rule.clusters).support["thin"]
-    own = thin_by_itself(effects, rule.threshold, rule.clusters)
+        return mark_thin(effects, rule.threshold, rule.clusters, estimated=False).support["thin"]
+    own = thin_by_itself(effects, rule.threshold, rule.clusters, estimated=False)
     return decided.fillna("").where(decided.fillna("").ne(""), own)
 
 
@@ -102,37 +100,31 @@ def _round_numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**rounded, statistic=statistic, **{name: table[name].astype(float).map(round_p) for name in P_VALUES})
 
 
-def _steps(table: pd.DataFrame) -> np.ndarray:
+def _steps(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """What each row is rounded to: a hundredth of its standard error, up to the next number of one digit, so that it prints
     cleanly. Without an error that of its interval counts; without either, two digits of the estimate stay."""
     error, low, high, estimate = (table[name].to_numpy(dtype=float) for name in ("std_error", "conf_low", "conf_high", "estimate"))
     with np.errstate(invalid="ignore"):
         width = np.where(np.isfinite(low) & np.isfinite(high), (high - low) / (2 * 1.96), np.nan)
     size = np.where(np.isfinite(error), error, width)
-    size = np.where(np.isfinite(size) & (size > 0), size, 10 * np.abs(estimate))
-    return np.array([_one_digit(value / PARTS) for value in size])
+    return one_digit(np.where(np.isfinite(size) & (size > 0), size, 10 * np.abs(estimate)) / PARTS)
 
 
-@cache
-def _one_digit(value: float) -> float:
-    """The smallest number of one digit that is not below `value`: 0.0123 is 0.02."""
-    if not np.isfinite(value) or value <= 0:
-        return np.nan
-    power = int(np.floor(np.log10(value)))
-    digit = int(np.ceil(round(value / 10.0**power, 9)))
-    return float(f"{digit}e{power}")
+def one_digit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest numbers of one digit that are not below `values`, as digit and power of ten: 0.0123 gives 2 and -2."""
+    known = np.isfinite(values) & (values > 0)
+    power = np.floor(np.log10(np.where(known, values, 1.0)))
+    digit = np.ceil(np.round(np.where(known, values, np.nan) / 10.0**power, 9))
+    return digit, power
 
 
-def _round_to(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Each value as a multiple of its step, without digits that the step does not have."""
-    found = []
-    for value, step in zip(values, steps, strict=True):
-        if not np.isfinite(value) or not np.isfinite(step):
-            found.append(value)
-            continue
-        decimals = -int(np.floor(np.log10(step) + 1e-9))
-        found.append(round(round(value / step) * step, decimals) + 0.0)
-    return np.array(found, dtype=float)
+def _round_to(values: np.ndarray, steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Each value as a multiple of its step, without digits that the step does not have: a whole number over a power of ten."""
+    digit, power = steps
+    with np.errstate(invalid="ignore"):
+        times = np.rint(values / (digit * 10.0**power)) * digit
+    rounded = np.where(power < 0, times / 10.0 ** np.maximum(-power, 0), times * 10.0 ** np.maximum(power, 0)) + 0.0
+    return np.where(np.isfinite(values) & np.isfinite(digit), rounded, values)
 
 
 def round_p(p: float) -> float:
@@ -149,7 +141,7 @@ def release_power(power: pd.DataFrame, effects: Effects) -> pd.DataFrame:
         return power
     rows = release_effects(effects).select(aggregation="headline", subgroup="all").table.drop_duplicates("outcome").set_index("outcome")
     hidden = power["outcome"].map(rows["withheld"].ne("")).fillna(True).astype(bool)
-    steps = np.array([_one_digit(error / PARTS) for error in power["std_error"]])
+    steps = one_digit(power["std_error"].to_numpy(dtype=float) / PARTS)
     fine = {name: _round_to(power[name].to_numpy(dtype=float), steps) for name in ("std_error", "mde")}
     shown = power.assign(**fine, power=power["power"].astype(float).round(2))
     return shown.mask(hidden, shown.assign(std_error=np.nan, mde=np.nan, power=np.nan))

@@ -42,6 +42,8 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     if kept().public or "fewest" not in balance:
         return balance
     trait = balance["covariate"].astype(str).str.split("=").str[0].where(balance["covariate"].astype(str).str.contains("="))
+    for name in sorted(set(trait[trait.isin(NAMES)])):
+        withheld.note("balance", "names", subgroup=name)
     balance, trait = balance[~trait.isin(NAMES)], trait[~trait.isin(NAMES)]
     few = balance["fewest"].lt(kept().threshold)
     for _, levels in balance.groupby(trait):
@@ -50,5 +52,6 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
             few.loc[levels.loc[~hidden, "fewest"].idxmin()] = True
     for name in balance.loc[few, "covariate"]:
         withheld.note("balance", "few_units", outcome=None if "=" in name else name, subgroup=name if "=" in name else None)
-    numbers = {name: balance[name].astype(float).round(2 if name == "difference" else 3).mask(few) for name in ("moved", "stayed", "difference")}
+    held = [name for name in ("moved", "stayed", "difference") if name in balance]
+    numbers = {name: balance[name].astype(float).round(2 if name == "difference" else 3).mask(few) for name in held}
     return balance.assign(**numbers, fewest=balance["fewest"].astype(float).map(round_count))

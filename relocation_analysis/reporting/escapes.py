@@ -2,6 +2,10 @@
 
 import html
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 THOUSANDS = re.compile(r"[-\u2212+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?%?")
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # what makes a spreadsheet compute, in full width too
@@ -40,3 +44,8 @@ def escape_csv(text: str) -> str:
     if any(c.isdigit() for c in text) and THOUSANDS.fullmatch(text):
         return text.replace("\u2212", "-").replace(",", "")
     return "'" + text if text.startswith(FORMULA) else text
+
+
+def escape_cells(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """A table whose texts no spreadsheet computes; what is not text stays as it is."""
+    return frame.map(lambda cell: escape_csv(cell) if isinstance(cell, str) else cell)

@@ -2,10 +2,7 @@
 
 import hashlib
 import re
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -13,13 +10,12 @@ from nbformat import NotebookNode
 
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.language import SOURCE, _
+from relocation_analysis.reporting.chapters import Chapter, ChapterError, Runner, StoppedError
 from relocation_analysis.reporting.exhibits import META, Table, escape_markdown, frame_from_json
 from relocation_analysis.reporting.exposures import EXPOSURE_COLUMNS
-from relocation_analysis.reporting.kernels import SOURCE_DATE_EPOCH, Kernels, how_it_ended, kill  # noqa: F401
+from relocation_analysis.reporting.kernels import SOURCE_DATE_EPOCH, kill  # noqa: F401  render and others find it here
 from relocation_analysis.reporting.progress import Progress
 
-TIMEOUT = 1800.0  # seconds for a cell: none of the project's takes one of them in a hundred
-IOPUB_TIMEOUT = 120
 RECORD_COLUMNS = {
     "effects": (*EFFECT_COLUMNS, "chapter"),
     "checks": ("chapter", "outcome", "name", "null", "statistic", "p_value", "passed", "note"),
@@ -36,73 +32,6 @@ RECORD_COLUMNS = {
     "exposures": (*EXPOSURE_COLUMNS, "chapter"),
 }
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
-
-
-class ChapterError(RuntimeError):
-    """A chapter did not run to its end.
-
-    Attributes
-    ----------
-    chapter : its name.
-    notebook : the notebook as far as it ran, the failing cell marked, or None where nothing ran.
-    """
-
-    def __init__(self, chapter: str, problem: str, notebook: NotebookNode | None = None):
-        self.chapter, self.notebook = chapter, notebook
-        self.problem = problem
-        super().__init__(_("The chapter {chapter} did not run: {problem}", chapter=repr(chapter), problem=problem))
-
-
-class LostKernelError(ChapterError):
-    """The kernel of a chapter died, did not start or did not answer in time: worth one more try."""
-
-
-class Runner:
-    """Where chapters run, a context manager: each in a kernel of its own, so many at a time.
-
-    Parameters
-    ----------
-    workers : chapters at a time.
-    timeout : seconds that a cell may take; a kernel that takes longer is ended.
-    warm : fork the kernels; by default wherever that can be.
-    """
-
-    def __init__(self, workers: int = 2, timeout: float = TIMEOUT, warm: bool | None = None):
-        self.kernels, self.timeout = Kernels(warm), timeout
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="chapter")
-
-    def __enter__(self) -> "Runner":
-        self.kernels.__enter__()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.stop()
-        self._pool.shutdown()
-        self.kernels.__exit__()
-
-    def stop(self) -> None:
-        """End what runs and start nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self.kernels.stop()
-
-    def submit(self, chapter: "Chapter", progress: Progress) -> Future:
-        """Run a chapter as soon as a worker is free; the result is its normalised notebook."""
-        return self._pool.submit(_run_chapter, chapter, self, progress)
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A chapter that is to be run: its notebook as `read_chapter` gives it, its parameters, the folder it runs in."""
-
-    name: str
-    notebook: NotebookNode
-    parameters: dict
-    folder: Path
-    started: list = field(default_factory=list)  # its kernels, the one before the retry included
-
-    @property
-    def cells(self) -> int:
-        return sum(cell.cell_type == "code" for cell in self.notebook.cells)
 
 
 def run_chapters(
@@ -134,14 +63,19 @@ def run_chapters(
     plan = [Chapter(name, read_chapter(name, path, parameters), parameters, folder) for name, path in chapters.items()]
     progress.add(sum(chapter.cells for chapter in plan))
     with nullcontext(runner) if runner else Runner(workers) as place:
-        jobs = {chapter.name: place.submit(chapter, progress) for chapter in reversed(plan)}  # the longest comes last
+        jobs = {}
         try:
-            return {chapter.name: jobs[chapter.name].result() for chapter in plan}
+            for chapter in reversed(plan):  # the longest comes last
+                jobs[chapter.name] = place.submit(chapter, progress)
+            return {chapter.name: normalise(jobs[chapter.name].result(), chapter.name) for chapter in plan}
         except BaseException:
+            for job in jobs.values():
+                job.cancel()
             for chapter in plan:
-                jobs[chapter.name].cancel()
                 for kernel in chapter.started:
                     kill(kernel)
+            if place.kernels.stopped:
+                raise StoppedError(_("stopped")) from None
             raise
 
 
@@ -152,14 +86,13 @@ def read_chapter(name: str, path: Path, parameters: dict) -> NotebookNode:
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-        raise ChapterError(name, f"{path.name} is not a readable notebook ({error})") from None
+        raise ChapterError(name, _("{file} is not a readable notebook ({error})", file=path.name, error=error)) from None
     notebook = in_language(notebook, parameters.get("language", SOURCE))
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     defined = set(inspect_notebook(notebook))
     if defined != set(parameters):
-        problem = (
-            f"its cell tagged `parameters` must define {sorted(parameters)}, it defines {sorted(defined)}"
-        )
+        problem = _("its cell tagged `parameters` must define {wanted}, it defines {found}",
+                    wanted=sorted(parameters), found=sorted(defined))  # fmt: skip
         raise ChapterError(name, problem, notebook)
     return notebook
 
@@ -174,87 +107,6 @@ def cell_language(cell: NotebookNode) -> str | None:
     """The language of a narrative cell, from its tag `lang-en` or `lang-zh`; None for a cell of every language."""
     tags = cell.metadata.get("tags", ())
     return next((tag.removeprefix("lang-") for tag in tags if tag.startswith("lang-")), None)
-
-
-def _run_chapter(chapter: Chapter, runner: Runner, progress: Progress) -> NotebookNode:
-    start = time.perf_counter()
-    try:
-        executed = _execute(chapter, runner, progress)
-    except LostKernelError as error:
-        if runner.kernels.stopped:
-            raise
-        progress.say(_("{problem}; it is run once more", problem=error))
-        executed = _execute(chapter, runner, progress)
-    _refuse_early_exit(chapter.name, executed)
-    progress.chapter(chapter.name, chapter.cells, time.perf_counter() - start)
-    for number, text in _complaints(executed):
-        progress.say(f"{chapter.name}: cell In [{number}] says: {text}")
-    return normalise(executed, chapter.name)
-
-
-def _execute(chapter: Chapter, runner: Runner, progress: Progress) -> NotebookNode:
-    from jupyter_core.utils import ensure_event_loop
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill import PapermillExecutionError, execute_notebook
-
-    name, running = chapter.name, [chapter.notebook]  # as far as it ran
-    loop = ensure_event_loop()  # this thread's, which nobody else closes
-    try:
-        return execute_notebook(
-            chapter.notebook,
-            None,
-            chapter.parameters,
-            progress_bar=False,
-            record_timing=False,
-            request_save_on_cell_execute=False,
-            kernel_manager_class=runner.kernels.manager(chapter.started),
-            shutdown_kernel="immediate",
-            execution_timeout=runner.timeout,
-            iopub_timeout=IOPUB_TIMEOUT,
-            resources={"metadata": {"path": str(chapter.folder)}},
-            on_notebook_start=lambda notebook: running.append(notebook),
-            on_cell_executed=lambda **about: progress.cell(name),
-        )
-    except PapermillExecutionError as error:
-        problem = _("cell In [{n}] raised {kind}: {message}", n=error.exec_count, kind=error.ename, message=error.evalue)
-        raise ChapterError(name, problem, running[-1]) from None
-    except CellTimeoutError:
-        seconds = f"{runner.timeout:g}"
-        raise _lost(name, running[-1], _("it did not answer within {seconds} seconds", seconds=seconds)) from None
-    except DeadKernelError:
-        raise _lost(name, running[-1], how_it_ended(chapter.started)) from None
-    except RuntimeError as error:
-        raise LostKernelError(name, _("its kernel did not start ({error})", error=error), running[-1]) from None
-    finally:
-        loop.close()
-        runner.kernels.release(chapter.started)
-
-
-def _lost(name: str, notebook: NotebookNode, how: str) -> LostKernelError:
-    """The error of a kernel that was lost; the cell that was running is marked."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    done = sum(cell.execution_count is not None for cell in cells)
-    problem = _("its kernel died in cell In [{n}]: {how}", n=done + 1, how=how)
-    if done < len(cells):
-        error = {"ename": "DeadKernelError", "evalue": problem, "traceback": [problem]}
-        cells[done].outputs = [*cells[done].get("outputs", ()), nbformat.v4.new_output("error", **error)]
-    return LostKernelError(name, problem, notebook)
-
-
-def _refuse_early_exit(name: str, notebook: NotebookNode) -> None:
-    """Papermill takes `sys.exit(0)` for success."""
-    for cell in notebook.cells:
-        if any(output.output_type == "error" for output in cell.get("outputs", ())):
-            raise ChapterError(
-                name, f"cell In [{cell.execution_count}] left the notebook before its end", notebook
-            )
-
-
-def _complaints(notebook: NotebookNode):
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if output.output_type == "stream" and output.name == "stderr":
-                yield cell.execution_count, output.text.strip()
 
 
 def normalise(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -363,16 +215,16 @@ def check_title(name: str, notebook: NotebookNode) -> str:
         if line.startswith("# ")
     ]
     if len(titles) != 1 or titles[0][0] != 0:
-        raise ChapterError(name, "it must have one heading of level 1, in its first cell", notebook)
+        raise ChapterError(name, _("it must have one heading of level 1, in its first cell"), notebook)
     return titles[0][1]
 
 
 def skipped_section(paths: dict[str, Path], reasons: dict[str, str], language: str) -> NotebookNode:
     """What stands in the report in place of chapters that were not run: title and reason of each."""
-    lines = ["# Not in this report", ""]
+    lines = [_("# Not in this report"), ""]
     for name, reason in reasons.items():
         title = check_title(name, in_language(nbformat.read(paths[name], as_version=4), language))
-        lines.append(f"- *{title}* was not run. {escape_markdown(reason.rstrip('.'))}.")
+        lines.append("- " + _("*{title}* was not run. {reason}.", title=title, reason=escape_markdown(reason.rstrip(".\u3002"))))
     return normalise(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("\n".join(lines))]), "skipped"
     )

@@ -118,15 +118,35 @@ class Table:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         meta = {"kind": "table", "id": self.id, "caption": self.caption, "note": self.note, "source": self.source}
-        meta |= {"lines": table_formats.count_lines(self), "wide": table_formats.is_wide(self)}
+        meta |= {"long": table_formats.is_long(self), "wide": table_formats.is_wide(self)}
         return {
-            "text/html": table_formats.to_html(self),
-            "text/typst": table_formats.to_typst(self),
-            "text/latex": table_formats.to_latex(self),
-            "text/csv": table_formats.to_csv(self),
-            "text/plain": table_formats.to_plain(self),
+            "text/html": self.to_html(),
+            "text/typst": self.to_typst(),
+            "text/latex": self.to_latex(),
+            "text/csv": self.to_csv(),
+            "text/plain": self.to_plain(),
             META: log.stamped(meta, self.withheld),
         }
+
+    def to_html(self) -> str:
+        """The table for a web page."""
+        return table_formats.to_html(self)
+
+    def to_typst(self) -> str:
+        """The table for Typst."""
+        return table_formats.to_typst(self)
+
+    def to_latex(self) -> str:
+        """The table for a manuscript in LaTeX."""
+        return table_formats.to_latex(self)
+
+    def to_csv(self) -> str:
+        """The table for a spreadsheet or a program."""
+        return table_formats.to_csv(self)
+
+    def to_plain(self) -> str:
+        """The table for a terminal."""
+        return table_formats.to_plain(self)
 
     def is_heading(self, row: tuple[str, ...]) -> bool:
         """Whether `row` is the heading of a group."""

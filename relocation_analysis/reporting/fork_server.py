@@ -24,7 +24,6 @@ PRELOADED = (
     "ipykernel.zmqshell",
     "matplotlib.backends.backend_svg",
     "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
     "babel.messages.pofile",
     "duckdb",
     "pandas",
@@ -82,7 +81,10 @@ class Server:
                     key.data(key.fileobj)
 
     def _accept(self, control: socket.socket) -> None:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        except ConnectionError:
+            message = b""
         if not message:
             for connection in list(self._kernels):
                 self._close(connection)
@@ -161,13 +163,13 @@ def become_kernel(arguments: list[str], cwd: str | None, env: dict[str, str]) ->
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         _offer_to_end_first()
         os.environ.clear()
-        os.environ.update(env | {"JPY_PARENT_PID": str(server)})
+        os.environ.update(env)
         if cwd:
             os.chdir(cwd)
-        sys.argv = ["ipykernel_launcher.py", *arguments]
+        sys.argv = ["ipykernel_launcher.py", *arguments, f"--IPKernelApp.parent_handle={server}"]
         from ipykernel.kernelapp import IPKernelApp
 
-        IPKernelApp.launch_instance(argv=arguments)
+        IPKernelApp.launch_instance(argv=sys.argv[1:])
         status = 0
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1

@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # who forks has one thread
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # what a kernel sets, but before the first import
 }
 PROVISIONER = "relocation-fork"
@@ -94,7 +95,7 @@ class Kernels:
         class Kernel(AsyncKernelManager):
             def __init__(self, **settings):
                 super().__init__(kernel_spec_manager=OwnInterpreter(), **settings, **kernels._address())
-                self.ended = None
+                self.ended = self.forked = None
                 kernels._started.add(self)
                 started.append(self)
 
@@ -111,10 +112,9 @@ class Kernels:
         """Be done with kernels: none of them is left."""
         for kernel in started:
             self._started.discard(kernel)
-            process = getattr(kernel.provisioner, "process", None)
-            if isinstance(process, ForkedProcess):
-                process.close()
-            elif process is not None:
+            if kernel.forked is not None:
+                kernel.forked.close()
+            elif (process := getattr(kernel.provisioner, "process", None)) is not None:
                 process.kill()
                 process.wait()
 
@@ -277,7 +277,7 @@ class ForkProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict:
         request = {"arguments": cmd[3:], "cwd": kwargs.get("cwd"), "env": dict(kwargs["env"])}
-        self.process = ForkedProcess(self.control, request)
+        self.process = self.parent.forked = ForkedProcess(self.control, request)
         self.pid, self.pgid = self.process.pid, None  # signals go by the server, which knows whether it lives
         self.cwd = kwargs.get("cwd")
         return self.connection_info

@@ -15,7 +15,8 @@ from relocation_analysis.estimation.sample import headline_shares
 from relocation_analysis.language import _, join_clauses, join_list, join_sentences, mark
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.exhibits import Prose, escape_markdown
-from relocation_analysis.reporting.selection import MAIN, is_lost, pair_checks, released, select_headlines
+from relocation_analysis.reporting.released import is_lost, pair_checks, released
+from relocation_analysis.reporting.selection import MAIN, select_headlines
 from relocation_analysis.reporting.tables import show_coverage
 
 SUBJECT = {"rollout": mark("the move"), "offer": mark("the offer"), "comparison": mark("the move")}
@@ -94,8 +95,9 @@ def _judge(estimate: float, about: Outcome) -> str:
 
 def describe_horizon(design: Design, effects: Effects) -> Prose:
     """How far after the move effects can be followed, and what part of the mover-years the headline covers."""
-    table, rows = released(effects).table, headline_rows(effects)
-    times = table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all'")["event_time"]
+    effects = released(effects)
+    rows = headline_rows(effects)
+    times = effects.table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all'")["event_time"]
     shares = [_("{label} {share}", label=name_outcome(design.outcomes[name]), share=show_coverage(share, rows[name]))
               for name, share in headline_shares(design).items() if name in rows]  # fmt: skip
     return Prose(join_sentences([
@@ -110,8 +112,9 @@ def describe_horizon(design: Design, effects: Effects) -> Prose:
 
 def describe_domain(design: Design, effects: Effects, power: pd.DataFrame) -> Prose:
     """The primaries of a domain in a sentence each, then every other outcome that differs from zero after adjustment."""
-    rows = headline_rows(effects)
     tested = effects.select(aggregation="headline", subgroup="all", estimator=MAIN).table["p_adjusted"].notna().sum()
+    effects = released(effects)
+    rows = headline_rows(effects)
     others = {name: about for name, about in design.outcomes.items() if about.role != "primary" and name in rows}
     groups: dict[str, list[str]] = {"gains": [], "losses": [], "neither": []}
     for name, about in others.items():

@@ -170,6 +170,16 @@ def put_in_place(draft: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is there whole or as it was."""
+    draft = path.with_name(f".draft-{path.name}-{secrets.token_hex(4)}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def keep_failed(draft: Path, folder: Path) -> Path:
     """Put the failed notebook of a draft beside the last good report."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -137,5 +137,9 @@ class JobProgress:
         """Print a line that says whose it is."""
         self._batch.say(f"{self._name}: {text}")
 
+    def done(self, how: str) -> None:
+        """The report is finished, one way or another."""
+        self._batch.job_done(self._name, how, self.chapters)
+
     def close(self) -> None:
         """The bar is the batch's."""

@@ -51,12 +51,13 @@ def code_files() -> list[Path]:
 
 
 def data_files(study) -> list[Path]:
-    """The study's own files: its TOML, and its data where they are a file."""
+    """The study's own files: its TOML, and its data where they are a file, or all files of a folder."""
     if study.simulated:
         return [Path(study.file)]
     from relocation_analysis.data.panel import study_files
 
-    return study_files(study)
+    named = study_files(study)
+    return [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path]) if not f.is_dir()]
 
 
 def digest(parts: Iterable[str]) -> str:

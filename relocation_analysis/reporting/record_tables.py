@@ -12,16 +12,8 @@ from relocation_analysis.language import _, join_clauses, join_sentences, mark
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.disclosure import release_flow
 from relocation_analysis.reporting.exhibits import Table
-from relocation_analysis.reporting.selection import (
-    MAIN,
-    close_note,
-    find_outcome,
-    is_lost,
-    pair_checks,
-    released,
-    require_columns,
-    show_count,
-)
+from relocation_analysis.reporting.released import close_note, is_lost, pair_checks, released, show_count
+from relocation_analysis.reporting.selection import MAIN, find_outcome, require_columns
 from relocation_analysis.reporting.tables import effect_cells, label_in_unit, left, right
 
 TRUTH = ("outcome", "subgroup", "aggregation", "event_time")
@@ -105,7 +97,7 @@ def tabulate_checks(checks: Sequence[Check], codebook: dict[str, Outcome], name:
         columns + (left(mark("What follows")) if with_notes else ()),
         tuple(body),
         _("Checks: what could be wrong, and what the data say of it"),
-        close_note(note, body, withheld=True, counts=False),
+        close_note(note, body, effects=True, counts=False),
         "reporting.record_tables.tabulate_checks",
     )
 
@@ -156,7 +148,7 @@ def tabulate_truth(
         (*left(mark("Effect")), *right(*labels), *left(mark("Interval holds the truth"))),
         tuple(body),
         _("Simulated data: the known truth beside each estimate"),
-        close_note(note, body, withheld=True, counts=False),
+        close_note(note, body, effects=True, counts=False),
         "reporting.record_tables.tabulate_truth",
     )
 

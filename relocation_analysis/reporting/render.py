@@ -178,6 +178,7 @@ class HTMLReport(ReportExporter):
         options = [f"--template={TEMPLATES / 'report.html'}", "--mathml", "--shift-heading-level-by=1"]
         options += ["--toc", "--toc-depth=3", "--section-divs", f"--variable=script:{script}", f"--variable=script-hash:{digest}"]
         page = run_pandoc(markdown, "html5", about, self.bibliography, *options).decode()
+        page = page.replace('<math display="block"', '<math display="block" tabindex="0"')  # it may scroll: by keys too
         font = fonts.maths_font(fonts.characters_of_equations(page))
         return page.replace("/* maths font */", font, 1), resources
 

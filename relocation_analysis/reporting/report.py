@@ -138,11 +138,12 @@ def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict 
     import nbformat
 
     from relocation_analysis.reporting import execute, exports, render, withheld
+    from relocation_analysis.reporting.escapes import escape_cells
 
     nbformat.write(notebook, draft / "report.ipynb")
     frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
     for name, frame in frames.items():
-        frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+        escape_cells(frame).to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (draft / "figures").mkdir()
     for name, svg in render.figures_of(notebook).items():
         (draft / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
@@ -182,6 +183,6 @@ def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str | None =
         paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in reasons}
         parts["skipped"] = execute.skipped_section(paths, reasons, study.language)
     metadata = {"title": study.heading, "subtitle": study.say("subtitle"), "language": study.language}
-    metadata |= {"simulated": study.simulated, "citation": study.say("citation")}
+    metadata |= {"simulated": study.simulated, "citation": study.say("citation"), "facts": provenance.title_facts(study)}
     last_page = provenance.record(study, render.labelled(parts, study.language), data)
     return execute.join(parts, execute.closing_cells(provenance.introduction(), last_page), metadata)

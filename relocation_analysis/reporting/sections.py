@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,13 +19,13 @@ from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.balance import plot_balance
 from relocation_analysis.reporting.check_tables import tabulate_errors
 from relocation_analysis.reporting.curve import plot_specifications
-from relocation_analysis.reporting.disclosure import release_count
+from relocation_analysis.reporting.disclosure import is_part_safe, kept, release_clusters, release_count, release_share, round_count
 from relocation_analysis.reporting.exhibits import Figure, Prose, Table
 from relocation_analysis.reporting.forest import plot_forest
-from relocation_analysis.reporting.selection import (
+from relocation_analysis.reporting.released import (
     close_note,
     is_lost,
-    is_share_safe,
+    is_withheld,
     pair_checks,
     released,
     show_count,
@@ -140,10 +141,13 @@ def tabulate_versions(design: Design) -> Table | Prose:
 def _version_row(kind: str, group: pd.DataFrame, total: int, withheld: bool) -> tuple[str, ...]:
     """Share, sites and median size of one kind; the median only over as many sites as a count needs to be shown."""
     size = group.drop_duplicates("site")["site_size"]
-    sites = release_count(len(size))
-    median = release_count(round(size.median())) if sites == sites else sites
-    return (wording.label_subgroup(f"site_type={kind}"), wording.WITHHELD if withheld else wording.format_share(len(group) / total),
-            show_count(sites), show_count(median))  # fmt: skip
+    median = round_count(round(size.median())) if kept().public or len(size) >= kept().threshold else float("nan")
+    share = wording.WITHHELD if withheld else wording.format_share(_share_of(len(group), total))
+    return wording.label_subgroup(f"site_type={kind}"), share, show_count(release_clusters(len(size))), show_count(median)
+
+
+def _share_of(part: int, total: int) -> float:
+    return 1.0 if part == total else release_share(part / total, total)
 
 
 def show_balance(design: Design) -> Figure:
@@ -155,18 +159,25 @@ def tabulate_take_up(design: Design) -> Table | Prose:
     """Who was offered what, and the share that took it up; with a share that is withheld the effect that would reveal it is, too."""
     if "relocated" not in design.panel:
         return Prose(_("Take-up is not known in this study."))
-    arms = [(row, is_share_safe(row.share * row.n_known, row.n_known)) for row in take_up_by_arm(design.panel).itertuples()]
-    body = tuple((str(row.arm) or wording.label_offered(row.offered), wording.say_yes(row.offered), show_count(release_count(row.n_units)),
-                  wording.format_level(row.share, "share") if safe else wording.WITHHELD) for row, safe in arms)  # fmt: skip
+    arms = [(row, release_share(row.share, row.n_known)) for row in take_up_by_arm(design.panel).itertuples()]
+    told = all(not is_lost(share, row.share) for row, share in arms)
+    body = tuple(_arm_row(row, share) for row, share in arms)
     offer = offer_of(design)
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
         row = released(estimate_take_up(design.panel, how)).select(arm="").table.iloc[0]
-        shown = wording.WITHHELD if row["withheld"] or not all(safe for _row, safe in arms) else _say_take_up(row)
+        shown = wording.WITHHELD if row["withheld"] or not told else _say_take_up(row)
         body += ((label, "", show_count(row["n_units"]), shown),)
     note = _("Shares of those whose take-up is known. Effects in percentage points, clustered errors in brackets.")
     return Table("tbl-take_up", (*left(mark("Arm"), mark("Offered")), *right(mark("Units"), mark("Took it up"))), body,
-                 _("Take-up by arm, and the effect of the offer on it"), close_note(note, body), "reporting.sections.tabulate_take_up")  # fmt: skip
+                 _("Take-up by arm, and the effect of the offer on it"), close_note(note, body),
+                 "reporting.sections.tabulate_take_up")  # fmt: skip
+
+
+def _arm_row(row: NamedTuple, share: float) -> tuple[str, ...]:
+    shown = wording.WITHHELD if is_lost(share, row.share) else wording.format_level(share, "share")
+    label = str(row.arm) or wording.label_offered(row.offered)
+    return label, wording.say_yes(row.offered), show_count(release_count(row.n_units)), shown
 
 
 def _say_take_up(row: pd.Series) -> str:
@@ -190,7 +201,7 @@ def tabulate_offer_balance(design: Design, checks: list[Check]) -> Table | Prose
 def _balance_row(row: dict, was: dict) -> tuple[str, ...]:
     """One trait. A mean between 0 and 1 may be a share: it is shown where neither its part nor the rest is too small a count."""
     n, mean = release_count(row["n_units"]), row["mean_not_offered"]
-    if n != n or (0 <= mean <= 1 and not is_share_safe(mean * n, n)):
+    if n != n or (0 <= mean <= 1 and not is_part_safe(mean * n, n)):
         return wording.label_covariate(row["covariate"]), *[wording.WITHHELD] * 5, show_count(n)
     numbers = [wording.WITHHELD if is_lost(row[name], was[name]) else write(row[name]) for name, write in BALANCE.items()]
     return wording.label_covariate(row["covariate"]), *numbers, show_count(n)
@@ -217,7 +228,7 @@ def tabulate_arms(design: Design, effects: Effects, name: str) -> Table | Prose:
     note = _("One regression an outcome with a dummy for each arm. Clusters: arm / base arm.")
     return Table(f"tbl-arms-{name}", (*left(mark("Arm")), *right(*NUMBERS)), tuple(body),
                  _("Effect of each arm against {arm}", arm=design.study.design.base_arm),
-                 close_note(note, body, withheld=bool(rows["withheld"].ne("").any())), "reporting.sections.tabulate_arms")  # fmt: skip
+                 close_note(note, body, effects=bool(is_withheld(rows).any())), "reporting.sections.tabulate_arms")  # fmt: skip
 
 
 def tabulate_late(design: Design, effects: Effects, name: str) -> Table | Prose:
@@ -233,7 +244,7 @@ def tabulate_late(design: Design, effects: Effects, name: str) -> Table | Prose:
     note = _("Two-stage least squares. It assumes that the offer did nothing but move people: the cash itself, or winning itself,"
              " nothing. Anderson-Rubin: the smallest interval that holds the 95% set, right however weak the first stage.")  # fmt: skip
     return Table(f"tbl-late-{name}", (*left(mark("Outcome"), mark("Unit")), *right(*heads)), body, _("Effect on those whom the offer moved"),
-                 close_note(note, body, withheld=bool(table["withheld"].ne("").any())), "reporting.sections.tabulate_late")  # fmt: skip
+                 close_note(note, body, effects=bool(is_withheld(table).any())), "reporting.sections.tabulate_late")  # fmt: skip
 
 
 def _late_row(about: Outcome, by: pd.DataFrame, stage: pd.Series) -> tuple[str, ...]:

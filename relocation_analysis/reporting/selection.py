@@ -1,82 +1,14 @@
-"""Which rows of the results an exhibit shows, and whether it may; a row that is not there is an error, never an empty exhibit."""
+"""Which rows of the results an exhibit shows; a row that is not there is an error, never an empty exhibit."""
 
-from collections.abc import Iterable, Sequence
-
-import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.errors import InputError, unknown_name
-from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects
-from relocation_analysis.language import _, join_sentences
-from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.disclosure import kept, release_checks, release_count, release_effects
+from relocation_analysis.language import _
+from relocation_analysis.reporting.disclosure import release_effects
 
 MAIN, UNIVERSAL = MAIN_ESTIMATORS, "callaway_santanna_universal"
-
-
-def released(effects: Effects) -> Effects:
-    """The effects as they may be shown, with the column `withheld`: the one way by which exhibits look at effects.
-
-    What is released already stays as it is. The row of a universal base period is zero by construction, about nobody,
-    and is never withheld.
-    """
-    if "withheld" in effects.table:
-        return effects
-    table, fixed = release_effects(effects).table.copy(), is_reference(effects.table)
-    table.loc[fixed, "estimate"], table.loc[fixed, "withheld"] = 0.0, ""
-    return Effects(table, None, None)
-
-
-def pair_checks(checks: Sequence[Check]) -> list[tuple[Check, Check]]:
-    """Each check as it may be shown, beside what it was: a number that only the latter has is withheld."""
-    shown = release_checks(list(checks))
-    return list(zip(shown, checks if len(shown) == len(checks) else shown, strict=True))
-
-
-def is_lost(shown, before) -> bool:
-    """Whether a number was known before it was released and is not shown."""
-    return pd.notna(before) and pd.isna(shown)
-
-
-def withhold_shares(counts: Sequence[float]) -> list[bool]:
-    """Which of the parts that make up a whole must not be shown: those of too few, those that leave too few, and where that
-    is one part only, which the others would reveal, the smallest of the others."""
-    total = sum(counts)
-    few = [not is_share_safe(count, total) for count in counts]
-    if sum(few) == 1 and len(few) > 1:
-        few[min((i for i in range(len(few)) if not few[i]), key=lambda i: counts[i])] = True
-    return few
-
-
-def is_share_safe(part: float, total: float) -> bool:
-    """Whether a share may be shown: neither its part nor the rest of the whole is a count that is withheld."""
-    return kept().public or bool(np.isfinite([release_count(part), release_count(total - part)]).all())
-
-
-def show_count(count: float) -> str:
-    """A count that was released, as a cell has it; what is missing is withheld, unless everything is public."""
-    return wording.format_count(count) if kept().public or np.isfinite(count) else wording.WITHHELD
-
-
-def close_note(note: str, rows: Iterable[tuple[str, ...]], withheld: bool = False, counts: bool = True) -> str:
-    """A table's note, and what a reader must know of disclosure: what [c] is, where a cell has it, that counts are rounded.
-
-    Parameters
-    ----------
-    rows : of the table.
-    withheld : an effect is among what is withheld, not only counts and shares.
-    counts : the table has counts.
-    """
-    rule = kept()
-    marked = any(wording.WITHHELD in cell for row in rows if len(row) > 1 for cell in row[1:])
-    why = _("[c]: withheld, because it is a count below {threshold}, or would reveal one.", threshold=rule.threshold)
-    if withheld:
-        why = _("[c]: withheld, because fewer than {threshold} units or {clusters} clusters on a side stand behind it, or because it would"
-                " reveal such a number.", threshold=rule.threshold, clusters=rule.clusters)  # fmt: skip
-    rounded = _("Counts are rounded to {base}.", base=rule.base) if counts and not rule.public else ""
-    return join_sentences([note, why if marked else "", rounded])
 
 
 def say_exposures(effects: Effects) -> str:
@@ -93,7 +25,7 @@ def find_outcome(codebook: dict[str, Outcome], outcome: str) -> Outcome:
 
 def select_rows(effects: Effects, outcome: str, sort_by: str | None = None, **equal) -> pd.DataFrame:
     """The rows of one outcome whose columns equal the given values, released, by `sort_by` or in the table's order."""
-    effects = released(effects)
+    effects = release_effects(effects)
     if outcome not in set(effects.table["outcome"]):
         raise unknown_name(_("An outcome"), outcome, effects.table["outcome"].unique())
     rows = effects.select(outcome=outcome, **equal).table
@@ -118,7 +50,7 @@ def select_headlines(effects: Effects, estimator: str | tuple[str, ...] = MAIN) 
     ------
     InputError : where there is none.
     """
-    effects = released(effects)
+    effects = release_effects(effects)
     outcome = effects.table["outcome"].iloc[0] if len(effects.table) else ""
     rows = effects.select(estimator=estimator, aggregation="headline").table
     return rows if len(rows) else select_rows(effects, outcome, estimator=estimator, aggregation="headline")

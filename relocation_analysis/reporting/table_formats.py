@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE = 110  # characters of a table's type across the page
 GAP = 3  # characters between columns
 TEXT = 20  # a column of text that is longer may be broken
-LONG = 40  # lines of a table that LaTeX breaks across pages
+WHOLE = 30  # lines of a table that is not broken across pages
 
 
 def width_of(text: str) -> int:
@@ -38,7 +38,7 @@ def column_shares(table: "Table") -> list[int]:
     """What columns of text get of the width that the others leave, in parts; 0: as wide as its widest cell.
 
     A table that fits leaves its first column what is left where it has many columns or a long heading of rows; else it is as
-    wide as its cells.
+    wide as its cells, or as its headings.
     """
     widths = column_widths(table)
     natural = sum(widths) + GAP * (len(widths) - 1)
@@ -48,10 +48,13 @@ def column_shares(table: "Table") -> list[int]:
         for j, column in enumerate(table.columns):
             if column.align == "left" and widths[j] > TEXT:
                 shares[j] = round(math.sqrt(sum(width_of(row[j]) for row in body)))
-    headings = [width_of(row[0]) for row in table.rows if table.is_heading(row)]
-    if not any(shares) and (natural > LINE or len(widths) >= 5 or max(headings, default=0) > natural):
+    if not any(shares) and (natural > LINE or len(widths) >= 5 or _widest_heading(table) > max(natural, LINE / 2)):
         shares[0] = 1
     return shares
+
+
+def _widest_heading(table: "Table") -> int:
+    return max((width_of(row[0]) for row in table.rows if table.is_heading(row)), default=0)
 
 
 def count_lines(table: "Table") -> int:
@@ -66,6 +69,11 @@ def count_lines(table: "Table") -> int:
         return max(math.ceil(width_of(cell) / max(width, 1)) or 1 for cell, width in zip(row, room))
 
     return sum(map(lines, table.rows))
+
+
+def is_long(table: "Table") -> bool:
+    """Whether the table may be broken across pages."""
+    return count_lines(table) > WHOLE
 
 
 def is_wide(table: "Table") -> bool:
@@ -94,6 +102,7 @@ def to_html(table: "Table") -> str:
     note = f'<p class="note">{escape_html(table.note)}</p>' if table.note else ""
     caption = escape_html(table.caption)
     kind = "wide" if is_wide(table) else "full" if any(column_shares(table)) else "natural"
+    kind += "" if is_long(table) else " whole"
     return (
         f'<figure class="table {kind}" id="{table.id}"><figcaption>{caption}</figcaption>'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">'
@@ -157,9 +166,8 @@ def _html_body(table: "Table") -> str:
 def to_typst(table: "Table") -> str:
     """A Typst `table` that breaks across pages and repeats its head; what would not fit the page is broken within cells."""
     n = len(table.columns)
-    widths = ", ".join(f"{share}fr" if share else "auto" for share in column_shares(table))
     lines = [
-        f"#table(columns: ({widths},),",
+        f"#table(columns: ({', '.join(_typst_widths(table))},),",
         f"  align: ({', '.join(c.align for c in table.columns)},),",
         f"  table.header({', '.join(_typst_head(table))}, table.hline(stroke: 0.5pt)),",
     ]
@@ -169,6 +177,15 @@ def to_typst(table: "Table") -> str:
         else:
             lines.append(f"  {', '.join(map(_typst_cell, table.columns, row))},")
     return "\n".join([*lines, ")"])
+
+
+def _typst_widths(table: "Table") -> list[str]:
+    """How wide columns are; Typst would give the last one what a wide heading of rows wants, here the first has it."""
+    shares, widths = column_shares(table), column_widths(table)
+    room = _widest_heading(table) - sum(widths[1:]) - GAP * (len(widths) - 1)
+    if not any(shares) and room > widths[0]:
+        return [f"{room / 2:g}em", *["auto"] * (len(widths) - 1)]
+    return [f"{share}fr" if share else "auto" for share in shares]
 
 
 def _typst_head(table: "Table") -> list[str]:
@@ -201,7 +218,7 @@ def to_latex(table: "Table") -> str:
     head = [r"\toprule", *_latex_head(table), r"\midrule"]
     note = rf"{{\par\smallskip\footnotesize {escape_latex(table.note)}\par}}" if table.note else ""
     needs = "% \\usepackage{array, booktabs, longtable}; Chinese: \\usepackage{xeCJK} and XeLaTeX"
-    if count_lines(table) > LONG:
+    if is_long(table):
         lines = [f"{{{size}", rf"\begin{{longtable}}{{{spec}}}", caption + r"\\", *head, r"\endhead", *body, r"\bottomrule"]
         lines += [r"\end{longtable}}", note]
     else:

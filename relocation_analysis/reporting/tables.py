@@ -9,20 +9,18 @@ from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.language import _, join_sentences, mark
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.disclosure import is_part_safe, release_power
 from relocation_analysis.reporting.exhibits import Column, Table
+from relocation_analysis.reporting.released import close_note, is_withheld, released, show_count
 from relocation_analysis.reporting.selection import (
     MAIN,
     UNIVERSAL,
-    close_note,
     find_outcome,
     is_reference,
-    is_share_safe,
     lacks_interval,
-    released,
     say_exposures,
     select_headlines,
     select_rows,
-    show_count,
 )
 
 OVERALL = ("headline", "overall_simple", "overall_dynamic", "overall_cohort")
@@ -52,7 +50,7 @@ def tabulate_headlines(
     Parameters
     ----------
     effects : every row of the main estimator, aggregation "headline", subgroup "all" is shown.
-    power : outcome, benchmark and mde (in the outcome's unit), power (0 to 1); outcomes may be missing.
+    power : outcome, benchmark, std_error and mde (in the outcome's unit), power (0 to 1); outcomes may be missing.
     coverage : by outcome, the share of treated unit-years at exposures 0 to 3 that the headline covers.
     name : the end of the table's id.
 
@@ -66,7 +64,7 @@ def tabulate_headlines(
     """
     rows = select_headlines(effects).query("subgroup == 'all'")
     roles = {name: find_outcome(codebook, name).role for name in rows["outcome"]}
-    powers = {} if power is None else power.set_index("outcome").to_dict("index")
+    powers = {} if power is None else release_power(power, effects).set_index("outcome").to_dict("index")
     columns = (*left(mark("Outcome"), mark("Unit")), *right(*NUMBERS[:4], mark("Holm p")))
     columns += right(mark("Power for"), mark("Detectable")) * bool(powers)
     columns += (*right(*NUMBERS[4:]), *(right(mark("Covered")) if coverage else ()))
@@ -107,7 +105,7 @@ def show_coverage(share: float | None, row: Mapping) -> str:
     """The share of the mover-years that a headline covers. That all are covered says nothing of anybody; that a few are not, or
     only a few are, is withheld."""
     known = share is not None and np.isfinite(share)
-    if row["withheld"] or (known and not np.isclose(share, 1) and not is_share_safe(share * row["n_units"], row["n_units"])):
+    if row["withheld"] or (known and not np.isclose(share, 1) and not is_part_safe(share * row["n_units"], row["n_units"])):
         return wording.WITHHELD
     return wording.format_share(share)
 
@@ -313,4 +311,4 @@ def label_in_unit(about: Outcome) -> str:
 
 def _note(rows: pd.DataFrame, note: str, body) -> str:
     note = join_sentences([note, _(wording.NO_INTERVAL)]) if lacks_interval(rows) else note
-    return close_note(note, body, withheld=bool(rows["withheld"].ne("").any()))
+    return close_note(note, body, effects=bool(is_withheld(rows).any()))

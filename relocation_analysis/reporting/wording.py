@@ -263,6 +263,8 @@ def label_subgroup(subgroup: str) -> str:
         return _(LEVELS[subgroup])
     covariate, _equals, level = subgroup.partition("=")
     level = level or covariate
+    if covariate == "age_band" and level.endswith("+"):
+        return _("{age}+ years", age=level.removesuffix("+"))
     if covariate == "age_band":
         return _("{ages} years", ages=level.replace("-", EN_DASH))
     return spell_out(level)

@@ -148,7 +148,7 @@ def test_a_selection_carries_its_support_and_a_join_stacks_it(simulated_effects)
     assert (part.support["n_treated"] + part.support["n_comparison"] >= part.table["n_units"]).all()
     both = join_effects([part, Effects(part.table, None, None)])
     assert both.support["thin"].isna().sum() == len(part.table)
-    assert support_of(both) is both.support
+    assert support_of(both).equals(both.support)
 
 
 def test_units_of_either_side_by_hand(design):

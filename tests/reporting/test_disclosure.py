@@ -109,6 +109,19 @@ def test_selecting_before_or_after_release_gives_the_same(simulated_effects):
         pd.testing.assert_frame_equal(first, disclosure.release_effects(simulated_effects.select(**keys)).table)
 
 
+def test_a_missing_error_says_something_of_effects_as_they_were_estimated_and_nothing_of_others(effects, simulated_effects):
+    bare = Effects(effects.table.assign(std_error=np.nan), None, None)
+    assert disclosure.release_effects(bare).table["withheld"].eq("").all()
+    constant = disclosure.release_effects(simulated_effects).select(outcome="insured", aggregation="headline").table
+    assert constant["withheld"].eq("no_error").all() and len(constant)
+
+
+def test_rows_of_any_index_are_released(effects):
+    some = effects.table[effects.table["outcome"].eq("unmet")]
+    released = disclosure.release_effects(Effects(some, None, None)).table
+    assert released.index.equals(some.index) and released["estimate"].notna().all()
+
+
 def test_a_withheld_row_holds_no_number_and_its_reason(effects):
     table = effects.table.copy()
     table.loc[table.index[:3], "n_units"] = 9

@@ -8,12 +8,14 @@ import subprocess
 from html.parser import HTMLParser
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pypandoc
 import pypdf
 import pytest
 
 from relocation_analysis.reporting import execute
-from relocation_analysis.reporting.escapes import escape_csv, escape_html, escape_latex, escape_markdown, escape_typst
+from relocation_analysis.reporting.escapes import escape_cells, escape_csv, escape_html, escape_latex, escape_markdown, escape_typst
 from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table
 from relocation_analysis.reporting.render import DOCXReport, HTMLReport, PDFReport
 
@@ -147,3 +149,9 @@ def test_a_typst_literal_has_no_line_break_and_no_open_quote():
 
 def test_markdown_escapes_cover_every_character_that_means_something():
     assert escape_markdown("a*b_c@d$e<f") == r"a\*b\_c\@d\$e\<f"
+
+
+def test_a_record_as_csv_keeps_its_numbers_and_disarms_its_texts():
+    frame = pd.DataFrame({"label": ["=cmd()", "sex=female", None], "estimate": [-0.1, np.nan, 1 / 3], "passed": [True, None, False]})
+    written = escape_cells(frame).to_csv(index=False)
+    assert written.splitlines()[1:] == ["'=cmd(),-0.1,True", "sex=female,,", ",0.3333333333333333,False"]

@@ -41,7 +41,10 @@ def means():
 def curve():
     n, draw = 120, np.random.default_rng(1)
     estimate = np.sort(draw.normal(0.06, 0.01, n))
-    pick = lambda *values: draw.choice(np.array(values, dtype=object), n)  # noqa: E731
+
+    def pick(*values):
+        return draw.choice(np.array(values, dtype=object), n)
+
     return pd.DataFrame({
         "estimator": pick("callaway_santanna", "imputation", "sun_abraham", "twfe"), "comparison": pick("not_yet_treated", "never_treated", ""),
         "base_period": pick("last_before", "one_earlier", ""), "anticipation": draw.choice([0.0, 1.0, np.nan], n),
@@ -147,8 +150,7 @@ def test_a_hostile_label_of_eighty_letters_is_text_in_its_place(effects, codeboo
     for figure, sheet in zip(figures, drawn, strict=True):
         shown = re.sub(r"\s", "", "".join(text.get_text() for text in sheet.findobj(Text)))
         told = re.sub(r"\s", "", figure.caption + figure.alt)
-        named = bare in told
-        assert named, figure.id
+        assert bare in told, figure.id
         assert bare in shown or figure.id.startswith(("fig-cell_map", "fig-forest", "fig-estimators")), figure.id
 
 

@@ -16,6 +16,7 @@ from relocation_analysis.language import speaking
 from relocation_analysis.reporting import (
     check_tables,
     context_tables,
+    disclosure,
     narrative,
     record_tables,
     sections,
@@ -34,47 +35,6 @@ def public():
     keep(Rule(public=True))
     yield
     keep(Rule())
-
-
-def test_what_is_released_is_not_released_again(effects):
-    once = selection.released(effects)
-    assert selection.released(once) is once
-    assert "withheld" not in effects.table
-
-
-def test_public_data_are_released_as_they_are(effects, public):
-    pd.testing.assert_frame_equal(selection.released(effects).table.drop(columns="withheld"), effects.table)
-
-
-@pytest.mark.parametrize(
-    ("counts", "withheld"),
-    [
-        ((40, 30, 30), [False, False, False]),
-        ((80, 14, 6), [False, True, True]),  # 6 are too few, and 100% less the others would tell them
-        ((70, 9, 9, 12), [False, True, True, False]),
-        ((100,), [True]),  # all alike: it would be said of everybody
-        ((95, 5), [True, True]),
-        ((0, 50, 50), [True, True, False]),
-    ],
-)
-def test_a_part_of_a_whole_is_withheld_with_another_that_would_tell_it(counts, withheld):
-    assert selection.withhold_shares(counts) == withheld
-
-
-def test_public_shares_are_all_shown(public):
-    assert selection.withhold_shares((95, 5)) == [False, False]
-    assert selection.is_share_safe(float("nan"), 0)
-
-
-def test_a_note_explains_what_its_table_has(public):
-    body = [("[c]",), ("a", "[c]", "3")]
-    assert selection.close_note("Note.", body[:1]) == "Note."
-    keep(Rule(threshold=12))
-    assert selection.close_note("Note.", [("[c]", "3")], counts=False) == "Note."  # the first cell is a label
-    assert selection.close_note("Note.", body, counts=False) == "Note. [c]: withheld, because it is a count below 12, or would reveal one."
-    assert selection.close_note("", body, withheld=True).startswith("[c]: withheld, because fewer than 12 units or 3 clusters")
-    with speaking("zh"):
-        assert selection.close_note("注。", body) == "注。[c]：不予披露，因为它是小于12的计数，或会泄露这样的计数。计数按5的倍数取整。"
 
 
 def hide(table, few, seed):
@@ -97,10 +57,10 @@ def everything_said(exhibit):
     return json.dumps(exhibit._repr_mimebundle_(), ensure_ascii=False).replace(",", "").replace("\u2008", "").replace("\u2007", "")
 
 
-@pytest.fixture(scope="module", params=range(4))
+@pytest.fixture(scope="module", params=range(3))
 def hidden(request, effects):
-    """Effects of a rollout with a third of the rows to be withheld, others each time, the base period apart."""
-    table = effects.table[effects.table["estimator"].isin(["callaway_santanna", "callaway_santanna_universal"])].reset_index(drop=True)
+    """Effects of a rollout on two outcomes with a third of the rows to be withheld, others each time, the base period apart."""
+    table = effects.select(outcome=["unmet", "debt"], estimator=["callaway_santanna", "callaway_santanna_universal"]).table
     few = pd.Series(np.random.default_rng(request.param).random(len(table)) < 1 / 3) & ~selection.is_reference(table)
     first = few.copy()
     first[table.index[(table["outcome"] == "unmet") & (table["aggregation"] == "headline")]] = True
@@ -109,7 +69,7 @@ def hidden(request, effects):
 
 TABLES = {
     "headlines": lambda e, c: tables.tabulate_headlines(
-        e, c, pd.DataFrame({"outcome": ["unmet"], "benchmark": 0.02, "power": 0.7777, "mde": 77.77}), {"unmet": 0.7777}),
+        e, c, pd.DataFrame({"outcome": ["unmet"], "benchmark": 0.02, "std_error": 77.77, "power": 0.7777, "mde": 77.77}), {"unmet": 0.7777}),
     "estimators": lambda e, c: tables.tabulate_estimators(e, "unmet", c),
     "event_study": lambda e, c: tables.tabulate_event_study(e, "unmet", c),
     "aggregations": lambda e, c: tables.tabulate_aggregations(e, "unmet", c),
@@ -181,14 +141,14 @@ def test_errors_at_other_levels_are_withheld_with_the_headline(codebook):
     assert "777" not in everything_said(table)
     assert table.rows[1] == ("Village", *["[c]"] * 5)
     shown = check_tables.tabulate_errors({"unmet": pd.DataFrame(rows).assign(n_units=900)}, codebook)
-    assert shown.rows[1][1] == "7,777.0" and shown.rows[1][5] == "40 / [c]"
+    assert shown.rows[1][1] == "7,777.0" and shown.rows[1][5] == "40 / 5"
 
 
 def test_a_number_behind_a_check_that_is_not_released_is_withheld(codebook, monkeypatch):
     whole = pd.DataFrame({"cohort": [2016.0, 2017.0], "estimate": [0.7777, 0.05], "std_error": [0.7777, 0.01]})
     check = Check("unmet", "single_cohorts", "No cohort carries it", 0.7777, None, True, whole, "Note.")
     safe = dataclasses.replace(check, statistic=None, table=whole.assign(**{c: whole[c].where(whole[c] < 0.7) for c in ("estimate", "std_error")}))
-    monkeypatch.setattr(selection, "release_checks", lambda checks: [safe])
+    monkeypatch.setattr(disclosure, "release_checks", lambda checks: [safe])
     table = check_tables.tabulate_check_tables([check], "single_cohorts", codebook)
     assert table.rows[1:] == (("2016", "[c]", "[c]"), ("2017", "5.0", "1.0"))
     assert "777" not in everything_said(table) + everything_said(record_tables.tabulate_checks([check], codebook))
@@ -197,7 +157,7 @@ def test_a_number_behind_a_check_that_is_not_released_is_withheld(codebook, monk
 def test_a_trend_test_that_is_not_released_is_not_called_impossible(codebook, monkeypatch):
     check = Check("unmet", "pre_trends", "They moved alike", 7.777, 0.777, None, pd.DataFrame(), "Note.")
     safe = dataclasses.replace(check, statistic=None, p_value=None)
-    monkeypatch.setattr(selection, "release_checks", lambda checks: [safe])
+    monkeypatch.setattr(disclosure, "release_checks", lambda checks: [safe])
     text = narrative.describe_pretrends(design_of(codebook), [check]).markdown
     assert "the test is withheld" in text and "no wave" not in text and "777" not in text
 

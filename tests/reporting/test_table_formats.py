@@ -90,6 +90,7 @@ def test_plain_text_aligns_chinese_too():
         ((("a", "1"),), (NAME, N), [0, 0]),  # as wide as its cells
         ((("a", *"1234"),), (NAME, *[N] * 4), [1, 0, 0, 0, 0]),  # many columns: the page's width
         (((LONG,), ("a", "1")), (NAME, N), [1, 0]),  # a long heading of rows
+        ((("a heading of rows",), ("a", "1")), (NAME, N), [0, 0]),  # a short one
         ((("a", LONG, "1"),), (NAME, Column("Text"), N), [0, 10, 0]),  # root of its 109 characters, rounded
         ((("a", "一" * 60),), (NAME, Column("Text")), [0, 11]),  # a Chinese character takes the room of two
     ],
@@ -108,3 +109,9 @@ def test_lines_count_what_is_broken():
     assert table_formats.count_lines(GROUPED) == 4
     # 103 characters are left for the text: two lines for its 109, and one for the heading
     assert table_formats.count_lines(make_table((("h",), ("a", LONG)), (NAME, Column("Text")))) == 3
+
+
+def test_a_heading_wider_than_its_rows_widens_the_first_column():
+    # 17 characters, less one of the second column and three between them, half an em each
+    assert "columns: (6.5em, auto,)" in table_formats.to_typst(make_table((("a heading of rows",), ("a", "1")), (NAME, N)))
+    assert "columns: (auto, auto,)" in table_formats.to_typst(make_table((("head",), ("a", "1")), (NAME, N)))

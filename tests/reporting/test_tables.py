@@ -23,7 +23,7 @@ from relocation_analysis.reporting.tables import (
     tabulate_subgroups,
 )
 
-POWER = pd.DataFrame({"outcome": ["offfarm_wage"], "benchmark": [0.05], "power": [0.914], "mde": [0.042]})
+POWER = pd.DataFrame({"outcome": ["offfarm_wage"], "benchmark": [0.05], "std_error": [0.015], "power": [0.914], "mde": [0.042]})
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_a_withheld_effect_has_no_number_and_the_note_says_why(effects, codebook
 def test_an_effect_of_exactly_the_threshold_is_shown(effects, codebook):
     table = tabulate_headlines(with_few(effects, units=10, clusters=3, outcome="unmet"), codebook)
     row = row_of(table, "Unmet need for care")
-    assert (row["Effect"], row["Units"], row["Clusters"]) == ("\u22122.0", "10", "95 / [c]")
+    assert (row["Effect"], row["Units"], row["Clusters"]) == ("\u22122.0", "10", "95 / 5")
 
 
 def test_a_coverage_that_a_few_miss_is_withheld_and_one_that_none_miss_is_not(effects, codebook):
@@ -286,7 +286,7 @@ def test_a_flow_withholds_small_counts_and_the_file_drops_nobody(codebook):
 def test_a_number_of_a_check_that_is_not_released_is_withheld(codebook, monkeypatch):
     check = Check("unmet", "pre_trends", "They moved alike", 12.3, 0.4, None, None, "Read on.")
     hidden = Check("unmet", "pre_trends", "They moved alike", None, None, None, None, "Read on.")
-    monkeypatch.setattr("relocation_analysis.reporting.selection.release_checks", lambda checks: [hidden])
+    monkeypatch.setattr("relocation_analysis.reporting.disclosure.release_checks", lambda checks: [hidden])
     row = row_of(tabulate_checks([check], codebook), "Unmet need for care")
     assert (row["Statistic"], row["p"]) == ("[c]", "[c]")
 

@@ -185,7 +185,7 @@ def test_only_english_makes_the_first_letter_of_a_label_small():
 
 def test_a_name_of_a_file_without_a_translation_passes_as_it_is(chinese):
     assert wording.label_subgroup("region=north_west") == "North west"
-    assert wording.label_subgroup("age_band=16-29") == "16\u201329岁"
+    assert wording.label_subgroup("age_band=16-29") == "16\u201329岁" and wording.label_subgroup("age_band=60+") == "60岁及以上"
     assert wording.label_check("my_own_check") == "My own check"
 
 

@@ -21,7 +21,8 @@
   let waiting = false, marked = null;
   const mark = () => {
     waiting = false;
-    const read = parts.filter(part => part.getBoundingClientRect().top < innerHeight / 4).pop();
+    const ended = innerHeight + scrollY >= root.scrollHeight - 2;
+    const read = parts.filter(part => part.getBoundingClientRect().top < innerHeight / (ended ? 1 : 4)).pop();
     const link = read && links.get(read.id);
     if (link === marked) return;
     marked && marked.removeAttribute("aria-current");
