@@ -46,7 +46,10 @@ TEXTS = {
 }  # fmt: skip
 
 
-def show(exhibit, source: str = "ra.show()"):
+LINE = "effects = ra.estimate(design, outcomes=ra.primary_outcomes(design), comparison='not_yet_treated', window=(-5, 5), seed=2020)"
+
+
+def show(exhibit, source: str = f"{LINE}\nra.show(effects)"):
     """A cell that shows an exhibit."""
     output = nbformat.v4.new_output("display_data", data=exhibit._repr_mimebundle_())
     return nbformat.v4.new_code_cell(source, outputs=[output])
@@ -70,7 +73,7 @@ def tables(texts: dict) -> list[Table]:
     long = tuple((texts["row"].format(n=n), f"{n / 7:.2f}") for n in range(1, 71))
     return [
         Table("tbl-grouped", (Column(texts["outcome"]), *numbers), grouped, texts["caption"], texts["note"], "tests.grouped"),
-        Table("tbl-levels", head, two_level, texts["clusters"], "", "tests.levels"),
+        Table("tbl-levels", head, two_level, texts["caption"], "", "tests.levels"),
         Table("tbl-wide", (Column(texts["claim"]), Column(texts["remark"][:6]), Column(texts["note"][:4])), broken, texts["wide"]),
         Table("tbl-long", (Column(texts["outcome"]), numbers[0]), long, texts["long"]),
     ]

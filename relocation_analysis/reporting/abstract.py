@@ -11,8 +11,8 @@ import pandas as pd
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.data.panel import present_outcomes
 from relocation_analysis.estimation.design import Design, build_design
-from relocation_analysis.estimation.effects import Effects, join_effects
-from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, estimate, outcome_cells
+from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.language import _, join_list, join_sentences, mark, spoken
 from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.disclosure import is_part_safe, kept, release_count, release_share
@@ -189,17 +189,8 @@ def _estimate_harms(design: Design, names: tuple[str, ...]) -> dict[str, dict]:
     """The headlines of possible harms that are not among the primaries, estimated as their chapters do."""
     if not names:
         return {}
-    extra = replace(build_design(design.panel, design.study, names), subgroups=())
-    if design.kind != "rollout":
-        found = estimate(extra)
-    else:
-        found = join_effects([_estimate_headline(extra, about) for about in extra.outcomes.values()])
+    found = estimate(replace(build_design(design.panel, design.study, names), subgroups=())).select(aggregation="headline")
     return headline_rows(found) if len(found.table) else {}
-
-
-def _estimate_headline(design: Design, about: Outcome) -> Effects:
-    contrasts = contrasts_of(design, about, design.study.design.base_period)
-    return effects_of(design, about, outcome_cells(design, about), contrasts, MAIN, ("headline",))
 
 
 def _say_doubt(design: Design, name: str) -> str:

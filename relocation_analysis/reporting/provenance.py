@@ -20,8 +20,8 @@ from relocation_analysis.reporting.exhibits import Column, Table
 
 PACKAGE = ROOT / "relocation_analysis"
 CODE = ("relocation_analysis", "notebooks", "data", "requirements.lock")
-LONG_TEXT = {"title", "subtitle", "context", "citation", "estimand", "outcome", "translation"}
-TEXTS = LONG_TEXT - {"outcome"}
+LONG_TEXT = {"translation", "title", "subtitle", "context", "citation", "estimand", "outcome"}
+TEXTS = {*(LONG_TEXT - {"outcome"}), "translation"}
 SHOWN_DIGITS = 16
 KINDS_OF_DATA = {"simulated": mark("simulated"), "public": mark("public"), "restricted": mark("restricted")}
 

@@ -54,8 +54,8 @@ def _say_short(c: Compared) -> str:
     s, unit = c.synthesis, c.about.print_unit
     told = {"label": name_outcome(c.about), "effect": wording.format_estimate(s.estimate, s.conf_low, s.conf_high, unit)}
     if not math.isfinite(s.predict_low):
-        return _("{label}: on average {effect}.", label=wording.at_start(told["label"]), effect=told["effect"])
-    return _("{label}: on average {effect}; in one more such province between {low} and {high}.", label=wording.at_start(told["label"]),
+        return _("{label}: an average effect of {effect}.", label=wording.at_start(told["label"]), effect=told["effect"])
+    return _("{label}: an average effect of {effect}; in one more such province between {low} and {high}.", label=wording.at_start(told["label"]),
              effect=told["effect"], **say_range(s.predict_low, s.predict_high, unit))  # fmt: skip
 
 

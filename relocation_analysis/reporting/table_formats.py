@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE = 110  # characters of a table's type across the page
 GAP = 3  # characters between columns
 TEXT = 20  # a column of text that is longer may be broken
-WHOLE = 30  # lines of a table that is not broken across pages
+WHOLE = 24  # lines of a table that is not broken across pages
 
 
 def width_of(text: str) -> int:
@@ -103,10 +103,11 @@ def to_html(table: "Table") -> str:
     caption = escape_html(table.caption)
     kind = "wide" if is_wide(table) else "full" if any(column_shares(table)) else "natural"
     kind += "" if is_long(table) else " whole"
+    named = f'aria-labelledby="{table.id}-caption"'
     return (
-        f'<figure class="table {kind}" id="{table.id}"><figcaption>{caption}</figcaption>'
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">'
-        f'<table aria-label="{caption}"><thead>{_html_head(table)}</thead>{_html_body(table)}</table></div>'
+        f'<figure class="table {kind}" id="{table.id}"><figcaption id="{table.id}-caption">{caption}</figcaption>'
+        f'<div class="scroll" role="group" tabindex="0" {named}>'
+        f'<table {named}><thead>{_html_head(table)}</thead>{_html_body(table)}</table></div>'
         f"{note}</figure>"
     )
 

@@ -76,7 +76,7 @@ def test_characters_of_the_pdf_are_the_ordinary_ones(words):
 
 def test_a_report_speaks_one_language(rendered):
     english, chinese = (re.sub(r"<(style|script)>.*?</\1>", "", rendered[language, "html"], flags=re.DOTALL) for language in ("en", "zh"))
-    assert not HAN.search(re.sub(r'<figcaption>|lang="zh', "", english).replace("中文", ""))
+    assert not HAN.search(english)
     for word in ("Figure", "Table", "Note", "Code", "Contents", "Summary", "References", "Simulated", "Skip", "Show"):
         assert not re.search(rf"\b{word}\b", chinese.replace("Journal", "")), word
     assert "<b>图 1</b>" in chinese and "<b>表 1</b>" in chinese and "注：" in chinese and "第\xa01.1\xa0节" in chinese

@@ -59,7 +59,8 @@ def test_a_loss_is_said_in_the_words_of_a_gain(schooling, schooling_effects, est
 
 
 def test_an_effect_of_too_few_clusters_is_given_without_an_interval(schooling, schooling_effects):
-    effects = with_headline(schooling_effects, "in_school_16_18", std_error=np.nan, conf_low=np.nan, conf_high=np.nan)
+    few = {"n_clusters_treated": 4, "std_error": np.nan, "conf_low": np.nan, "conf_high": np.nan}
+    effects = with_headline(schooling_effects, "in_school_16_18", **few)
     power = design_power(effects, schooling.outcomes)
     assert "too few clusters remain to say how sure that is" in narrative.describe_answer(schooling, effects, power).markdown
 

@@ -139,7 +139,7 @@ def test_a_figure_in_the_page_is_the_svg_to_the_last_character():
 
 
 def test_both_formats_number_and_refer_alike(page, pdf):
-    assert re.findall(r"<figcaption><b>(.*?)</b>", page) == ["Figure 1.", "Table 1.", "Figure 2."]
+    assert re.findall(r"<figcaption[^>]*><b>(.*?)</b>", page) == ["Figure 1.", "Table 1.", "Figure 2."]
     text = pdf_text(pdf).replace("\xa0", " ")
     for sentence in (
         "See Figure 1, Figure 2 and Table 1, after Callaway and Sant’Anna (2021). Not @fig-code.",

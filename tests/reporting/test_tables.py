@@ -90,6 +90,7 @@ def test_an_effect_without_an_error_has_a_dash_and_the_note_says_why(effects, co
     table = effects.table.copy()
     blank = ["std_error", "p_value", "p_adjusted", "conf_low", "conf_high", "band_low", "band_high"]
     table.loc[table["outcome"] == "unmet", blank] = np.nan
+    table.loc[table["outcome"] == "unmet", "n_clusters_comparison"] = 4
     shown = tabulate_headlines(Effects(table, None, None), codebook)
     assert list(row_of(shown, "Unmet need for care").values())[2:6] == [
         "\u22122.0",
@@ -279,7 +280,7 @@ def test_the_base_period_is_about_nobody_and_stays(effects, codebook):
 def test_a_flow_withholds_small_counts_and_the_file_drops_nobody(codebook):
     rows = [("unmet", "file", "rows", 0, 0, 61003, 7702), ("unmet", "universe", "aged", 12, 3, 60991, 7699)]
     table = tabulate_flow(pd.DataFrame(rows, columns=FLOW), codebook)
-    assert table.rows[1:] == (("File", "rows", "0", "0", "61,005", "7,700"), ("Universe", "aged", "10", "[c]", "60,990", "7,700"))
+    assert table.rows[1:] == (("File", "rows", "0", "0", "61,005", "7,700"), ("Universe", "aged", "[c]", "[c]", "60,990", "7,700"))
     assert "a count below 10" in table.note
 
 
