@@ -108,7 +108,7 @@ def strict():
 @pytest.fixture(scope="session")
 def reports(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("reports")
-    return {language: write_report(read_study(study.file, language=language), out) for language in ("en", "zh")}
+    return {language: write_report(read_study(study.file, language=language), out, ("html", "pdf", "docx")) for language in ("en", "zh")}
 
 
 # What the attacker solves: lowest and highest value of one unknown under everything that is published.

@@ -48,19 +48,6 @@ def mark_thin(effects: Effects, threshold: int, clusters: int = CLUSTERS, estima
     return replace(effects, support=support.assign(thin=rows["thin"]))
 
 
-def mark_beside(more: Effects, effects: Effects, threshold: int, clusters: int = CLUSTERS) -> Effects:
-    """`more` rows about the outcomes of `effects`, whose own rows are decided: thin are those of too few, and those that would
-    reveal a thin row of either with what is shown of the other."""
-    if more.table.empty:
-        return more
-    support = support_of(more).assign(thin=thin_by_itself(more, threshold, clusters))
-    rows = pd.concat([_rows_of(replace(more, support=support)), _rows_of(effects)], ignore_index=True).fillna({"thin": ""})
-    own = pd.Series(np.arange(len(rows)) < len(more.table))
-    for _, group in rows.groupby("outcome", sort=False):
-        _hide_solutions(rows, group.index, own)
-    return replace(more, support=support.assign(thin=rows.loc[own, "thin"].to_numpy()))
-
-
 def _rows_of(effects: Effects) -> pd.DataFrame:
     return pd.concat([effects.table[["outcome", "estimator", "estimand", *KEYS, "n_clusters_treated"]], support_of(effects)], axis=1)
 
@@ -141,9 +128,9 @@ def _fill_pool(rows: pd.DataFrame, pool: dict, threshold: int, clusters: int) ->
         _hide(rows, pool[name])
 
 
-def _hide_solutions(rows: pd.DataFrame, index: pd.Index, may: pd.Series | None = None) -> None:
-    """While a thin row is a combination of rows that are shown, hide one of them (of those that `may` be hidden): in the order of
-    `RANK`, so that what a report is read for goes last, and of one kind the smallest."""
+def _hide_solutions(rows: pd.DataFrame, index: pd.Index) -> None:
+    """While a thin row is a combination of rows that are shown, hide one of them: in the order of `RANK`, so that what a report is
+    read for goes last, and of one kind the smallest."""
     part = rows.loc[index]
     part = part[part["estimator"].isin(FAMILY) & part["aggregation"].isin(RANK) & part["subgroup"].eq("all")]
     part = part.sort_values(["aggregation", "n_treated", "cohort", "time", "event_time", "estimator"], kind="stable",
@@ -152,14 +139,13 @@ def _hide_solutions(rows: pd.DataFrame, index: pd.Index, may: pd.Series | None =
     known = np.abs(vectors).sum(1) > 0
     part, vectors = part[known], vectors[known]
     shown, same = part["thin"].eq("").to_numpy(copy=True), part.groupby(KEYS, dropna=False).ngroup().to_numpy()
-    open_to = np.ones(len(part), dtype=bool) if may is None else may.loc[part.index].to_numpy()
-    while (solving := _solving(vectors, shown, open_to)) is not None:
+    while (solving := _solving(vectors, shown)) is not None:
         shown[same == same[solving]] = False
     rows.loc[part.index[~shown & part["thin"].eq("").to_numpy()], "thin"] = COMPLEMENT
 
 
-def _solving(vectors: np.ndarray, shown: np.ndarray, may: np.ndarray) -> int | None:
-    """The first shown row that helps to solve for a row that is not shown and may be hidden; None where no row can be solved for."""
+def _solving(vectors: np.ndarray, shown: np.ndarray) -> int | None:
+    """The first shown row that helps to solve for a row that is not shown; None where no such row can be solved for."""
     if shown.all() or not shown.any():
         return None
     weights, *_ = np.linalg.lstsq(vectors[shown].T, vectors[~shown].T, rcond=None)
@@ -169,7 +155,7 @@ def _solving(vectors: np.ndarray, shown: np.ndarray, may: np.ndarray) -> int | N
         return None
     size = np.abs(weights[:, solved])
     helps = np.flatnonzero(shown)[(size > 0.01 * size.max(0)).any(1)]
-    return next((int(i) for i in helps if may[i]), None)
+    return int(helps[0])
 
 
 def combinations(part: pd.DataFrame) -> np.ndarray:

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.specification_curve import CHOICES
 from relocation_analysis.language import _, join_list, join_sentences, mark
-from relocation_analysis.reporting import canvas, disclosure, wording
+from relocation_analysis.reporting import canvas, wording
+from relocation_analysis.reporting.disclosure import release_curve
 from relocation_analysis.reporting.exhibits import Figure
 from relocation_analysis.reporting.released import say_how_many_withheld, say_withheld
 from relocation_analysis.reporting.selection import find_outcome, require_columns
@@ -63,21 +64,6 @@ def plot_specifications(curve: pd.DataFrame, outcome: str, codebook: dict[str, O
         ]),
         "reporting.curve.plot_specifications",
     )  # fmt: skip
-
-
-def release_curve(curve: pd.DataFrame) -> pd.DataFrame:
-    """The specifications that may be shown: not those of few units, nor those without a cohort of few, which the others would
-    reveal. Where the cohort had no part in the estimate, nothing is revealed."""
-    rule = disclosure.kept()
-    if rule.public or "n_units" not in curve:
-        return curve
-    n = curve["n_units"].astype(float)
-    others = [name for name in CHOICES if name != "without_cohort"]
-    keys = pd.DataFrame({name: curve[name].astype(str) for name in others})
-    everyone = n[curve["without_cohort"].isna()].groupby([keys[name] for name in others]).max().rename("all")
-    left_out = keys.join(everyone, on=others)["all"] - n
-    few = n.lt(rule.threshold) | (left_out.gt(0) & left_out.lt(rule.threshold))
-    return curve[~few].reset_index(drop=True)
 
 
 def choice_rows(curve: pd.DataFrame) -> list[tuple[str, str]]:

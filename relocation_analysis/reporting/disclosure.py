@@ -12,7 +12,7 @@ import pandas as pd
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, support_of
 from relocation_analysis.estimation.support import mark_thin, thin_by_itself
 from relocation_analysis.reporting import withheld
-from relocation_analysis.reporting.disclosure_checks import release_checks
+from relocation_analysis.reporting.disclosure_checks import release_checks, release_curve
 from relocation_analysis.reporting.disclosure_flow import release_flow
 from relocation_analysis.reporting.disclosure_means import release_balance, release_means
 from relocation_analysis.reporting.rule import (
@@ -30,7 +30,7 @@ from relocation_analysis.reporting.rule import (
 )
 
 __all__ = ["NAMES", "Rule", "is_part_safe", "keep", "kept", "open_report", "release_balance", "release_checks", "release_clusters",
-           "release_count", "release_effects", "release_flow", "release_means", "release_power", "release_share", "round_count",
+           "release_count", "release_curve", "release_effects", "release_flow", "release_means", "release_power", "release_share", "round_count",
            "round_p", "rule_of"]  # fmt: skip
 
 IN_UNIT = ["estimate", "std_error", "conf_low", "conf_high", "band_low", "band_high"]

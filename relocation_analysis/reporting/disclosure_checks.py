@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.specification_curve import check_specifications
+from relocation_analysis.estimation.specification_curve import CHOICES, check_specifications
 from relocation_analysis.language import _
 from relocation_analysis.reporting import withheld
 from relocation_analysis.reporting.disclosure_means import release_balance
@@ -170,13 +170,28 @@ def _specifications(check: Check) -> Check:
     curve = check.table
     if curve is None or "without_cohort" not in curve:
         return check
-    hidden = curve["n_units"].lt(kept().threshold) | (curve["thin"].ne("") if "thin" in curve else False)
-    if hidden.any():
+    shown = release_curve(curve)
+    if len(shown) < len(curve):
         withheld.note("check", "complement", outcome=check.outcome, aggregation=check.name)
-    curve = curve[~hidden].drop(columns="thin", errors="ignore").reset_index(drop=True)
-    numbers = {name: _three(curve[name].astype(float)) for name in ("estimate", "std_error", "conf_low", "conf_high")}
-    curve = curve.assign(**numbers, n_units=curve["n_units"].astype(float).map(round_count))
-    return replace(check_specifications(check.outcome, curve), table=curve)
+    return replace(check_specifications(check.outcome, shown), table=shown)
+
+
+def release_curve(curve: pd.DataFrame) -> pd.DataFrame:
+    """A specification curve as it may be shown: without what few units are behind, and without what is left when a cohort of few, or
+    one whose effect is withheld (`thin`), is left out: beside the others it would give that effect. Numbers keep three digits."""
+    if kept().public or "n_units" not in curve:
+        return curve
+    n = curve["n_units"].astype(float)
+    others = [name for name in CHOICES if name != "without_cohort"]
+    keys = pd.DataFrame({name: curve[name].astype(str) for name in others})
+    everyone = n[curve["without_cohort"].isna()].groupby([keys[name] for name in others]).max().rename("all")
+    left_out = keys.join(everyone, on=others)["all"] - n
+    few = n.lt(kept().threshold) | (left_out.gt(0) & left_out.lt(kept().threshold))
+    if "thin" in curve:
+        few |= curve["thin"].ne("")
+    shown = curve[~few].reset_index(drop=True)
+    numbers = {name: _three(shown[name].astype(float)) for name in ("estimate", "std_error", "conf_low", "conf_high") if name in shown}
+    return shown.assign(**numbers, n_units=shown["n_units"].astype(float).map(round_count))
 
 
 def _three(values: pd.Series) -> pd.Series:

@@ -118,8 +118,8 @@ def show_errors(design: Design, names: tuple[str, ...]) -> Table:
 
 
 def show_specifications(design: Design, checks: list[Check]) -> Figure | Prose:
-    """The specification curve that a check has in its table."""
-    found = [check for check in checks if check.name == "specifications" and check.table is not None and len(check.table)]
+    """The specification curve that a check has in its table; nothing where the headline is withheld."""
+    found = [before for check, before in pair_checks(checks) if check.name == "specifications" and check.table is not None and len(check.table)]
     return plot_specifications(found[0].table, found[0].outcome, design.outcomes) if found else Prose("")
 
 

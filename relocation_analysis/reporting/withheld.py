@@ -31,7 +31,7 @@ def note(what: str, reason: str, **keys) -> None:
     ----------
     what : "effect", "flow", "check", "mean", "balance", "share", "count" or "output".
     reason : "few_units", "few_clusters", "no_error", "complement", "names" or "not_an_exhibit".
-    keys : of `KEYS`, what identifies it; never a value.
+    keys : of `KEYS`, what identifies it; never a value. A step of the flow and the name of a check stand as `aggregation`.
     """
     entry = {name: _plain(keys.get(name)) for name in KEYS} | {"what": what, "reason": reason}
     key = tuple(entry.values())

@@ -9,7 +9,7 @@ from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.estimation.offer import estimate_offer
 from relocation_analysis.estimation.offer_design import Offer
-from relocation_analysis.estimation.support import combinations, count_fewest, mark_beside, mark_checks, mark_thin, thin_by_itself
+from relocation_analysis.estimation.support import combinations, count_fewest, mark_checks, mark_thin, thin_by_itself
 from relocation_analysis.data.codebook import Outcome
 
 MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
@@ -101,22 +101,6 @@ def test_the_headline_is_the_last_to_go():
     assert effects.select(aggregation="headline").support["thin"].tolist() == [""]
     assert effects.select(aggregation="cohort", cohort=2001.0).support["thin"].tolist() == ["few_units"]
     assert effects.select(aggregation="cohort", cohort=2002.0).support["thin"].tolist() == ["complement"]
-
-
-def test_means_over_exposures_beside_decided_effects_reveal_none_of_these():
-    # exposure 2 is one cohort's, of seven: the means over 0 to 1 and over 0 to 2 would give it
-    effects = mark_thin(effects_of(cells({2001: 7, 2002: 40, 2003: 60}, range(2001, 2004))), 10)
-    assert effects.select(aggregation="event_time", event_time=2.0).support["thin"].tolist() == ["few_units"]
-    means = effects_of([({"aggregation": "headline", "event_time": float(k)}, 107, 100, 9) for k in range(3)])
-    beside = mark_beside(means, effects, 10).support["thin"].tolist()
-    assert "complement" in beside
-    both = join_effects([effects, mark_beside(means, effects, 10)])
-    part = pd.concat([both.table, both.support], axis=1)
-    vectors, shown = combinations(part), part["thin"].eq("").to_numpy()
-    hidden = vectors[~shown & part["aggregation"].eq("event_time").to_numpy()]
-    for vector in hidden:
-        weights = np.linalg.lstsq(vectors[shown].T, vector, rcond=None)[0]
-        assert np.linalg.norm(vectors[shown].T @ weights - vector) > 1e-6
 
 
 def test_what_is_withheld_does_not_depend_on_the_order_of_rows():

@@ -63,8 +63,7 @@ def test_exhibits_name_the_function_behind_them():
 
 
 def test_a_passage_can_be_the_abstract_and_nothing_else():
-    assert Prose("x", role="abstract")._repr_mimebundle_()[META]["role"] == "abstract"
-    assert "role" not in Prose("x")._repr_mimebundle_()[META]
+    assert Prose("x", role="abstract")._repr_mimebundle_()[META] == {"kind": "prose", "role": "abstract", "disclosure": "restricted-10"}
     with pytest.raises(ValueError, match="role is blank or abstract, not 'title'"):
         Prose("x", role="title")
 
