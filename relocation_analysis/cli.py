@@ -1,7 +1,11 @@
-"""The command line: `relocation report` and the commands around it."""
+"""The command line: `relocation report` and the commands around it.
+
+Help and what a command says of its progress are in English only; errors are in the language of the report asked for.
+"""
 
 import sys
 import tomllib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import click
 
 from relocation_analysis import __version__
 from relocation_analysis.errors import InputError, unknown_name
+from relocation_analysis.language import _, list_languages, speaking
 
 WRITERS = {".csv": "csv", ".parquet": "Parquet", ".dta": "Stata"}
 
@@ -38,10 +43,10 @@ def parse_parameters(texts: tuple[str, ...]) -> dict[str, Any]:
         name = name.strip()
         if not equals or not name:
             raise InputError(
-                "A parameter must be NAME=VALUE", f"{text!r} is not", "write for example -p seed=7"
+                _("A parameter must be NAME=VALUE"), _("{text!r} is not", text=text), _("write for example -p seed=7")
             )
         if name in values:
-            raise InputError("A parameter must be given once", f"{name!r} is given twice", "keep one of them")
+            raise InputError(_("A parameter must be given once"), _("{name!r} is given twice", name=name), _("keep one of them"))
         values[name] = _scalar(value.strip())
     return values
 
@@ -53,6 +58,11 @@ def _scalar(text: str) -> Any:
         return text
     value = parsed["value"]
     return value if len(parsed) == 1 and isinstance(value, (bool, int, float, str)) else text
+
+
+def errors_in(language: str) -> AbstractContextManager:
+    """Inside the block errors are in `language`; where there is none such, in English, and `read_study` says so."""
+    return speaking(language) if language in list_languages() else nullcontext()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -74,9 +84,10 @@ def report(study, province, language, formats, parameters, out, force) -> None:
     from relocation_analysis.data.study import read_study
     from relocation_analysis.reporting.report import write_report
 
-    checked = read_study(study, province, language, parse_parameters(parameters))
-    wanted = split_formats(formats)
-    folder = write_report(checked, out, wanted, force)
+    with errors_in(language):
+        checked = read_study(study, province, language, parse_parameters(parameters))
+        wanted = split_formats(formats)
+        folder = write_report(checked, out, wanted, force)
     for name in wanted:
         click.echo(folder / f"report.{name}")
 
@@ -96,8 +107,9 @@ def batch(study, provinces, workers, scheduler, timeout, language, formats, para
     """Write the reports of all provinces of STUDY that are not current, then compare them."""
     from relocation_analysis.reporting.batch import plan_batch, succeeded, write_batch
 
-    plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)
-    return 0 if succeeded(write_batch(plan, workers, timeout, scheduler)) else 1
+    with errors_in(language):
+        plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)
+        return 0 if succeeded(write_batch(plan, workers, timeout, scheduler)) else 1
 
 
 def split_formats(text: str) -> tuple[str, ...]:
@@ -120,7 +132,7 @@ def simulate(province, out, parameters) -> None:
     from relocation_analysis.data.study import read_study
 
     if out.suffix not in WRITERS:
-        raise unknown_name("The suffix of a panel file", out.suffix, WRITERS)
+        raise unknown_name(_("The suffix of a panel file"), out.suffix, WRITERS)
     panel = read_panel(read_study("simulated", province, "en", parse_parameters(parameters)))
     draft = out.with_name(f".{out.stem}.draft{out.suffix}")
     try:

@@ -1,7 +1,9 @@
 """What many tests share: a small simulated study, the oracle panels, and the cells engine in one call."""
 
 import os
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,12 @@ from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.paths import ROOT
 
 FEW_OUTCOMES = ("offfarm_wage", "debt", "in_school_16_18", "attend_6_15", "insured")
+
+
+@pytest.fixture(scope="session")
+def record():
+    """The module `record.py` beside this file: a record of everything that a report can show."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("record.py"))))
 
 
 @pytest.fixture(scope="session")

@@ -322,19 +322,14 @@ def test_a_study_that_cannot_be_used_is_refused_in_one_message(tmp_path, case):
         ),
         (
             ("simulated", None, "xx"),
-            SETTINGS + "1 setting(s) of simulated.toml are not usable, first language: Input should be "
-            "{languages} (found 'xx').\nFix: correct language.",
+            "The language must be a known name.\nProblem: 'xx' is not one of the 2 known.\nFix: use one of en, zh.",
         ),
     ],
 )
 def test_an_unknown_study_province_or_language_is_answered_with_the_nearest(arguments, expected):
-    from relocation_analysis.data.study import Study, list_studies
+    from relocation_analysis.data.study import list_studies
 
-    languages = [repr(v) for v in Study.model_fields["language"].annotation.__args__]
-    expected = expected.replace("{studies}", str(len(list_studies()))).replace(
-        "{languages}", " or ".join(languages)
-    )
-    assert message(lambda: read_study(*arguments)) == expected
+    assert message(lambda: read_study(*arguments)) == expected.replace("{studies}", str(len(list_studies())))
 
 
 # ---- through the command line

@@ -91,5 +91,7 @@ def test_the_flow_names_every_exclusion(report):
     flow = pd.read_csv(report / "flow.csv")
     first = flow[flow["step"] == "file"].set_index("outcome")
     assert len(first) == flow["outcome"].nunique()
-    for _, steps in flow.groupby("outcome"):
-        assert (steps["rows_left"].shift().iloc[1:] - steps["rows_dropped"].iloc[1:] == steps["rows_left"].iloc[1:]).all()
+    for _, steps in flow.groupby("outcome"):  # three counts, each rounded to five; what few are behind is missing
+        off = (steps["rows_left"].shift() - steps["rows_dropped"] - steps["rows_left"]).iloc[1:].dropna()
+        assert off.abs().max() <= 6 or off.empty
+    assert flow[["rows_left", "units_left"]].notna().any(axis=None) and flow["rows_dropped"].gt(0).any()

@@ -6,10 +6,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from relocation_analysis.language import _, spoken
+from relocation_analysis.language import _, mark, spoken
 from relocation_analysis.paths import DATA
 
 DOMAINS = ("employment", "schooling", "health_access", "other")
+LEVELS = {
+    "person": mark("person"),
+    "household": mark("household"),
+    "village": mark("village"),
+    "county": mark("county"),
+    "site": mark("site"),
+}
+
+
+def say_level(name: str) -> str:
+    """The units of a level inside a sentence; a column of a researcher's own as it is named."""
+    return _(LEVELS[name]) if name in LEVELS else name
 
 
 class Outcome(BaseModel):
@@ -49,9 +61,9 @@ class Outcome(BaseModel):
     @model_validator(mode="after")
     def _ages_are_whole(self) -> "Outcome":
         if (self.age_min is None) != (self.age_max is None) or (self.age_min is None) != (self.age_at is None):
-            raise ValueError("age_min, age_max and age_at go together")
+            raise ValueError(_("age_min, age_max and age_at go together"))
         if self.age_step is not None and self.sampling != "repeated":
-            raise ValueError("age_step belongs to a repeated outcome")
+            raise ValueError(_("age_step belongs to a repeated outcome"))
         return self
 
     @property

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from relocation_analysis.errors import unknown_name
+from relocation_analysis.language import SOURCE, _, list_languages, mark, speaking, spoken
 from relocation_analysis.paths import DATA
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ NUMBERS = {
     "press_claims": ("value_number", "numerator", "denominator", "computed"),
     "literature": ("effect_low", "effect_high"),
 }
+STATUSES = (  # as data/README.md explains them
+    mark("sourced"), mark("computed"), mark("plan"), mark("at least"), mark("partial"), mark("not found"),
+    mark("read in abstract"), mark("read in full source"), mark("read in press"), mark("read in blog"), mark("title only"),
+)  # fmt: skip
 
 
 def read_facts(name: str) -> "pd.DataFrame":
@@ -31,8 +36,8 @@ def read_facts(name: str) -> "pd.DataFrame":
     Returns
     -------
     The rows of data/NAME.csv in their order. Figures are floats, `date` of `movein` is a datetime (the last
-    day of the period that the source names), `blocked` of `literature` is a bool, all else is text; what is
-    blank in the file is missing.
+    day of the period that the source names), `blocked` of `literature` is a bool, all else is text; what is blank in the file is missing. A text is in the language spoken where the file has it in a column of
+    its own (`statement_zh`), else in English; those columns themselves are left out.
 
     Raises
     ------
@@ -41,14 +46,29 @@ def read_facts(name: str) -> "pd.DataFrame":
     import pandas as pd
 
     if name not in NUMBERS:
-        raise unknown_name("A table of facts", name, NUMBERS)
+        raise unknown_name(_("A table of facts"), name, NUMBERS)
     text = pd.read_csv(DATA / f"{name}.csv", dtype="str", keep_default_na=False, na_values=[""])
-    table = text.astype(dict.fromkeys(NUMBERS[name], "float64"))
+    table = _in_language(text).astype(dict.fromkeys(NUMBERS[name], "float64"))
     if name == "movein":
         table["date"] = pd.to_datetime(table["date"], format="%Y-%m-%d")
     if name == "literature":
         table["blocked"] = table["blocked"].map({"true": True, "false": False}).astype("bool")
     return table
+
+
+def _in_language(text: "pd.DataFrame") -> "pd.DataFrame":
+    """The texts in the language spoken, and without the columns of the other languages."""
+    for column in text.columns:
+        twin = f"{column}_{spoken()}"
+        if twin in text.columns:
+            text[column] = text[twin].fillna(text[column])
+    others = [f"{c}_{language}" for c in text.columns for language in list_languages() if language != SOURCE]
+    return text.drop(columns=[name for name in others if name in text.columns])
+
+
+def label_status(status: str) -> str:
+    """How far a figure can be relied on, in the language spoken: "sourced", "plan"."""
+    return _(status)
 
 
 def read_provinces() -> "pd.DataFrame":
@@ -74,6 +94,10 @@ def _province_names() -> dict[str, dict[str, str]]:
 
 
 def label_province(slug: str, language: str) -> str:
-    """The name of a province: "Guizhou", or in Chinese its full official one; another name as a reader writes it."""
+    """The name of a province: "Guizhou", or in Chinese its full official one; another name as a reader writes it. `national`
+    stands for all that are compared."""
+    if slug == "national":
+        with speaking(language):
+            return _("the provinces compared")
     names = _province_names().get(slug, {})
     return names.get(f"name_{language}") or names.get("name_en") or slug.replace("_", " ").title()

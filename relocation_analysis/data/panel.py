@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from relocation_analysis.data.codebook import DOMAINS, Outcome
+from relocation_analysis.data.codebook import DOMAINS, Outcome, say_level
 from relocation_analysis.data.simulate import simulate_panel
 from relocation_analysis.data.sources import fetch, read_file
 from relocation_analysis.data.study import Study
-from relocation_analysis.errors import InputError, nearest, unknown_name
+from relocation_analysis.errors import InputError, nearest, suggest, unknown_name
+from relocation_analysis.language import _, join_list, speaking
 
 CHAPTERS = ("overview", "employment", "schooling", "health_access", "robustness")
 
@@ -28,15 +29,15 @@ def read_panel(study: Study) -> pd.DataFrame:
     for canonical, column in study.columns.items():
         if column not in frame.columns:
             close = nearest(column, frame.columns)
-            raise InputError("Every column that a study maps must be in its file",
-                             f"{canonical} = {column!r} is not among the {len(frame.columns)} columns",
-                             f"write {close!r}" if close else f"name one of {', '.join(map(str, frame.columns[:12]))}")  # fmt: skip
+            raise InputError(_("Every column that a study maps must be in its file"),
+                             _("{name} = {column!r} is not among the {n} columns", name=canonical, column=column, n=len(frame.columns)),
+                             suggest(close) if close else _("name one of {names}", names=join_list(map(str, frame.columns[:12]))))  # fmt: skip
     mapped = {canonical: frame[column] for canonical, column in study.columns.items()}
     kept = {name: frame[name] for name in frame if name not in study.columns.values() and name not in mapped}
     frame = pd.DataFrame(kept | mapped)
     for column, code in study.missing.items():
         if column not in frame.columns:
-            raise unknown_name("A column of [missing]", column, frame.columns)
+            raise unknown_name(_("A column of {table}", table="[missing]"), column, frame.columns)
         frame[column] = frame[column].mask(frame[column] == code)
     if study.design.kind != "rollout" and study.design.unit not in frame.columns:
         frame[study.design.unit] = np.arange(len(frame))
@@ -73,7 +74,7 @@ def _exclusions(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 def excluded_rows(panel: pd.DataFrame, study: Study, outcome: str, size: bool = True) -> list[tuple[str, pd.Series]]:
     """(reason, flags) of each exclusion that the study states for an outcome; without `size`, not those of the largest."""
-    return [(rule.reason, panel[exclusion_column(number)]) for number, rule in enumerate(study.exclude)
+    return [(study.say_reason(rule.reason), panel[exclusion_column(number)]) for number, rule in enumerate(study.exclude)
             if (rule.outcomes is None or outcome in rule.outcomes) and (size or rule.largest is None)]  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def exclusion_column(number: int) -> str:
 def _require_names(frame: pd.DataFrame, names, where: str) -> None:
     for name in names:
         if name not in frame.columns:
-            raise unknown_name(f"A column of {where}", name, frame.columns)
+            raise unknown_name(_("A column of {table}", table=where), name, frame.columns)
 
 
 def read_truth(study: Study) -> pd.DataFrame:
@@ -105,11 +106,12 @@ def _of_province(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     if study.province is None:
         return frame
     if "province" not in frame.columns:
-        raise InputError("A report of one province must have a column province", f"province {study.province!r} was asked for "
-                         "and the file has no such column", "map it in [columns], or leave the province out")  # fmt: skip
+        raise InputError(_("A report of one province must have a column province"),
+                         _("province {name!r} was asked for and the file has no such column", name=study.province),
+                         _("map it in [columns], or leave the province out"))  # fmt: skip
     found = sorted(frame["province"].dropna().astype(str).unique())
     if study.province not in found:
-        raise unknown_name("The province", study.province, found)
+        raise unknown_name(_("The province"), study.province, found)
     return frame[frame["province"].astype(str) == study.province].reset_index(drop=True)
 
 
@@ -120,14 +122,15 @@ def present_outcomes(panel: pd.DataFrame, study: Study) -> dict[str, Outcome]:
         return {name: outcome for name, outcome in book.items() if name in panel.columns}
     for name in study.outcomes:
         if name not in panel.columns and book[name].role != "time_account":
-            raise unknown_name("An outcome of the study", name, [c for c in panel.columns if c in book])
+            raise unknown_name(_("An outcome of the study"), name, [c for c in panel.columns if c in book])
     return {name: book[name] for name in study.outcomes if name in panel.columns}
 
 
 def study_chapters(panel: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
     """The chapters of a report, in order, each with the reason why it is not run, or blank."""
     domains = {outcome.domain for outcome in present_outcomes(panel, study).values()}
-    absent = "The study has no outcome of this domain"
+    with speaking(study.language):
+        absent = _("The study has no outcome of this domain")
     return [(chapter, absent if chapter in DOMAINS and chapter not in domains else "") for chapter in CHAPTERS]
 
 
@@ -147,7 +150,7 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
         value per household and time; two or more times and clusters; somebody treated and somebody to compare with.
     """
     if len(panel) == 0:
-        raise InputError("A panel must have rows", "it has none", "check the file, and the province that was asked for")
+        raise InputError(_("A panel must have rows"), _("it has none"), _("check the file, and the province that was asked for"))
     unit, cluster = study.design.unit, study.design.cluster
     outcomes = present_outcomes(panel, study)
     if study.design.kind != "rollout":
@@ -172,9 +175,11 @@ def _check_roster(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
     _require_columns(panel, study, (unit, treatment, settings.cluster, *settings.balance, *(["arm"] if settings.base_arm else [])), outcomes)
     for outcome in outcomes.values():
         if outcome.level != unit:
-            raise InputError(f"With one row per {unit} an outcome must belong to the {unit}",
-                             f"{outcome.name} belongs to the {outcome.level} and would count a {outcome.level} once for each {unit}",
-                             f"give one row per {outcome.level} with unit = {outcome.level!r}, or name other outcomes")  # fmt: skip
+            own, level = say_level(unit), say_level(outcome.level)
+            raise InputError(_("With one row per {unit} an outcome must belong to the {unit}", unit=own),
+                             _("{name} belongs to the {level} and would count a {level} once for each {unit}",
+                               name=outcome.name, level=level, unit=own),
+                             _("give one row per {level} with unit = {name!r}, or name other outcomes", level=level, name=outcome.level))  # fmt: skip
     panel = panel.copy(deep=False)
     before = [f"{name}_before" for name in outcomes]
     numbers = settings.covariates if settings.kind == "offer" else ()
@@ -183,8 +188,9 @@ def _check_roster(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
             panel[column] = _numeric(panel, column)
     double = panel.duplicated(unit)
     if double.any():
-        raise InputError(f"{unit} must be unique", f"{double.sum():,} rows repeat an earlier one, first "
-                         f"{_row(panel, double, [unit])}", "keep one row per unit")  # fmt: skip
+        raise InputError(_("{name} must be unique", name=unit),
+                         _("{n:,} rows repeat an earlier one, first {row}", n=double.sum(), row=_row(panel, double, [unit])),
+                         _("keep one row per unit"))  # fmt: skip
     for outcome in outcomes.values():
         _require_range(panel, outcome, unit)
     if "weight" in panel.columns:
@@ -206,12 +212,16 @@ def _require_columns(panel, study: Study, names: tuple[str, ...], outcomes) -> N
     for column in needed:
         if column not in panel.columns:
             close = nearest(column, panel.columns)
-            fix = f"map it in [columns], for instance {column} = {close!r}" if close else "map it in [columns]"
-            raise InputError("A panel must have the columns of its design",
-                             f"{column!r} is not among the {len(panel.columns)} columns", fix)  # fmt: skip
+            raise InputError(_("A panel must have the columns of its design"),
+                             _("{name!r} is not among the {n} columns", name=column, n=len(panel.columns)), suggest_map(column, close))  # fmt: skip
     if not outcomes:
-        raise InputError("A panel must have an outcome of the codebook", f"none of its {len(panel.columns)} columns is one",
-                         "map one in [columns], or define it in an [outcome.NAME] table; `relocation outcomes` lists them")  # fmt: skip
+        raise InputError(_("A panel must have an outcome of the codebook"), _("none of its {n} columns is one", n=len(panel.columns)),
+                         _("map one in [columns], or define it in an [outcome.NAME] table; `relocation outcomes` lists them"))  # fmt: skip
+
+
+def suggest_map(column: str, close: str | None) -> str:
+    """The fix for a column that is not there: map it, from the one whose name is most like it."""
+    return _("map it in [columns], for instance {name} = {close!r}", name=column, close=close) if close else _("map it in [columns]")
 
 
 def _canonical_types(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFrame:
@@ -224,14 +234,17 @@ def _canonical_types(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFram
     for column in dict.fromkeys((study.design.unit, study.design.cluster, "time", "weight")):
         missing = panel[column].isna()
         if missing.any():
-            raise InputError(f"{column} must not be missing", f"it is in {missing.sum():,} of {len(panel):,} rows, first row "
-                             f"{int(np.flatnonzero(missing)[0]) + 1}", "fill it in, or remove those rows")  # fmt: skip
+            raise InputError(_("{name} must not be missing", name=column),
+                             _("it is in {n:,} of {total:,} rows, first row {row}",
+                               n=missing.sum(), total=len(panel), row=int(np.flatnonzero(missing)[0]) + 1),
+                             _("fill it in, or remove those rows"))  # fmt: skip
     _require_positive_weight(panel)
     for column in ("time", "cohort"):
         fraction = panel[column].notna() & (panel[column] % 1 != 0)
         if fraction.any():
-            raise InputError(f"{column} must be a whole number", f"{fraction.sum():,} rows have another, first "
-                             f"{_row(panel, fraction, [column])}", "count periods as whole numbers, such as years")  # fmt: skip
+            raise InputError(_("{name} must be a whole number", name=column),
+                             _("{n:,} rows have another, first {row}", n=fraction.sum(), row=_row(panel, fraction, [column])),
+                             _("count periods as whole numbers, such as years"))  # fmt: skip
     panel["time"] = panel["time"].astype("int64")
     panel["cohort"] = panel["cohort"].astype("float64")
     return panel
@@ -240,16 +253,19 @@ def _canonical_types(panel: pd.DataFrame, study: Study, outcomes) -> pd.DataFram
 def _require_positive_weight(panel: pd.DataFrame) -> None:
     bad = panel["weight"] <= 0
     if bad.any():
-        raise InputError("weight must be positive", f"{bad.sum():,} rows have another, first {_row(panel, bad, ['weight'])}",
-                         "remove those rows, or correct the weight")  # fmt: skip
+        raise InputError(_("weight must be positive"),
+                         _("{n:,} rows have another, first {row}", n=bad.sum(), row=_row(panel, bad, ["weight"])),
+                         _("remove those rows, or correct the weight"))  # fmt: skip
 
 
 def _numeric(panel: pd.DataFrame, column: str) -> pd.Series:
     values = pd.to_numeric(panel[column], errors="coerce").astype("float64")
     bad = values.isna() & panel[column].notna()
     if bad.any():
-        raise InputError(f"{column} must be a number", f"{bad.sum():,} of {len(panel):,} values are not, first "
-                         f"{panel.loc[bad, column].iloc[0]!r}", "correct them, or leave them empty where unknown")  # fmt: skip
+        raise InputError(_("{name} must be a number", name=column),
+                         _("{n:,} of {total:,} values are not, first {value!r}",
+                           n=bad.sum(), total=len(panel), value=panel.loc[bad, column].iloc[0]),
+                         _("correct them, or leave them empty where unknown"))  # fmt: skip
     values[np.isinf(values)] = np.nan
     return values
 
@@ -257,8 +273,9 @@ def _numeric(panel: pd.DataFrame, column: str) -> pd.Series:
 def _require_unique(panel: pd.DataFrame, unit: str) -> None:
     double = panel.duplicated([unit, "time"])
     if double.any():
-        raise InputError(f"({unit}, time) must be unique", f"{double.sum():,} rows repeat an earlier one, first "
-                         f"{_row(panel, double, [unit, 'time'])}", "keep one row per unit and time")  # fmt: skip
+        raise InputError(_("{name} must be unique", name=f"({unit}, time)"),
+                         _("{n:,} rows repeat an earlier one, first {row}", n=double.sum(), row=_row(panel, double, [unit, "time"])),
+                         _("keep one row per unit and time"))  # fmt: skip
 
 
 def _require_constant(panel: pd.DataFrame, unit: str, column: str) -> None:
@@ -269,16 +286,20 @@ def _require_constant(panel: pd.DataFrame, unit: str, column: str) -> None:
     if changes.any():
         example = changes.index[changes][0]
         seen = ", ".join(str(v) for v in panel.loc[panel[unit] == example, column].unique()[:3])
-        raise InputError(f"{column} must not change within {unit}", f"it does for {changes.sum():,} of {len(changes):,}, first "
-                         f"{unit} = {example}: {seen}", "give each unit the value of its first wave")  # fmt: skip
+        raise InputError(_("{name} must not change within {unit}", name=column, unit=unit),
+                         _("it does for {n:,} of {total:,}, first {unit} = {example}: {seen}",
+                           n=changes.sum(), total=len(changes), unit=unit, example=example, seen=seen),
+                         _("give each unit the value of its first wave"))  # fmt: skip
 
 
 def _require_range(panel: pd.DataFrame, outcome: Outcome, unit: str) -> None:
     outside = (panel[outcome.name] < outcome.minimum) | (panel[outcome.name] > outcome.maximum)
     if outside.any():
-        raise InputError(f"{outcome.name} must lie between {outcome.minimum:g} and {outcome.maximum:g} ({outcome.unit})",
-                         f"{outside.sum():,} of {len(panel):,} rows do not, first {_row(panel, outside, [unit, 'time', outcome.name])}",
-                         "correct the value, map its unit, or leave it empty where unknown")  # fmt: skip
+        raise InputError(_("{name} must lie between {low:g} and {high:g} ({unit})",
+                           name=outcome.name, low=outcome.minimum, high=outcome.maximum, unit=outcome.unit),
+                         _("{n:,} of {total:,} rows do not, first {row}",
+                           n=outside.sum(), total=len(panel), row=_row(panel, outside, [unit, "time", outcome.name])),
+                         _("correct the value, map its unit, or leave it empty where unknown"))  # fmt: skip
 
 
 def _require_one_value(panel: pd.DataFrame, outcome: Outcome) -> None:
@@ -287,37 +308,42 @@ def _require_one_value(panel: pd.DataFrame, outcome: Outcome) -> None:
     differs = groups.max() != groups.min()
     if differs.any():
         first = differs.index[differs][0]
-        raise InputError(f"{outcome.name} must be one value per {outcome.level} and time",
-                         f"members of {differs.sum():,} of {len(differs):,} differ, first {outcome.level} = {first[0]}, "
-                         f"time = {first[1]}", "give every member the value of the household")  # fmt: skip
+        raise InputError(_("{name} must be one value per {level} and time", name=outcome.name, level=say_level(outcome.level)),
+                         _("members of {n:,} of {total:,} differ, first {row}", n=differs.sum(), total=len(differs),
+                           row=f"{outcome.level} = {first[0]}, time = {first[1]}"),
+                         _("give every member the value of the household"))  # fmt: skip
 
 
 def _require_variation(panel: pd.DataFrame, study: Study) -> None:
     unit, cluster, early = study.design.unit, study.design.cluster, study.design.anticipation
     times = np.sort(panel["time"].unique())
     if len(times) < 2:
-        raise InputError("A rollout must be seen at two times or more", f"the panel has only time = {times[0]}",
-                         "add a wave from before the move")  # fmt: skip
+        raise InputError(_("A rollout must be seen at two times or more"), _("the panel has only time = {time}", time=times[0]),
+                         _("add a wave from before the move"))  # fmt: skip
     if panel[cluster].nunique() < 2:
-        raise InputError("There must be two clusters or more", f"all {panel[unit].nunique():,} units have {cluster} = "
-                         f"{panel[cluster].iloc[0]}", "map the level at which relocation was assigned, usually the natural "
-                         "village")  # fmt: skip
+        raise InputError(_("There must be two clusters or more"),
+                         _("all {n:,} units have {cluster} = {value}", n=panel[unit].nunique(), cluster=cluster, value=panel[cluster].iloc[0]),
+                         _("map the level at which relocation was assigned, usually the natural village"))  # fmt: skip
     cohort = panel.drop_duplicates(unit)["cohort"]
     treated = cohort[cohort <= times[-1]]
     if treated.empty:
-        raise InputError("Somebody must have been relocated", f"none of {len(cohort):,} units has a cohort of {times[-1]} or "
-                         "earlier", "fill in cohort, the first period relocated")  # fmt: skip
+        raise InputError(_("Somebody must have been relocated"),
+                         _("none of {n:,} units has a cohort of {time} or earlier", n=len(cohort), time=times[-1]),
+                         _("fill in cohort, the first period relocated"))  # fmt: skip
     based = treated[treated - early > times[0]]
     if based.empty:
-        raise InputError("Somebody must be seen before the move", f"all {len(treated):,} relocated units had moved by the first "
-                         f"wave, {times[0]}" + (f", or within the {early} periods of anticipation after it" if early else ""),
-                         "add a wave from before the move")  # fmt: skip
+        problem = (_("all {n:,} relocated units had moved by the first wave, {time}, or within the {early} periods of anticipation after it",
+                     n=len(treated), time=times[0], early=early) if early else
+                   _("all {n:,} relocated units had moved by the first wave, {time}", n=len(treated), time=times[0]))  # fmt: skip
+        raise InputError(_("Somebody must be seen before the move"), problem, _("add a wave from before the move"))  # fmt: skip
     if cohort.nunique(dropna=False) < 2:
-        raise InputError("Somebody must be there to compare with", f"all {len(cohort):,} units moved in {cohort.iloc[0]:g}",
-                         "add units that never moved or moved later")  # fmt: skip
+        raise InputError(_("Somebody must be there to compare with"),
+                         _("all {n:,} units moved in {time:g}", n=len(cohort), time=cohort.iloc[0]),
+                         _("add units that never moved or moved later"))  # fmt: skip
     after = times[times >= based.min()][0]
     later = cohort.isna() | ((cohort > after + early) & (study.design.comparison == "not_yet_treated"))
     if not later.any():
-        raise InputError("Somebody must be there to compare with", f"at {after}, the first wave after a move, none of "
-                         f"{len(cohort):,} units is of the comparison {study.design.comparison!r}",
-                         "add units that never moved or moved later, or choose the other comparison")  # fmt: skip
+        raise InputError(_("Somebody must be there to compare with"),
+                         _("at {time}, the first wave after a move, none of {n:,} units is of the comparison {name!r}",
+                           time=after, n=len(cohort), name=study.design.comparison),
+                         _("add units that never moved or moved later, or choose the other comparison"))  # fmt: skip

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relocation_analysis.data.facts import province_slugs
 from relocation_analysis.errors import unknown_name
+from relocation_analysis.language import _
 from relocation_analysis.paths import DATA
 
 FIRST_YEAR, LAST_YEAR = 2014, 2021
@@ -144,7 +145,7 @@ def province_figures(province: str) -> dict[str, float]:
     """
     known = (*province_slugs(), "national")
     if province not in known:
-        raise unknown_name("The province", province, known)
+        raise unknown_name(_("The province"), province, known)
     table = pd.read_csv(DATA / "sim_parameters.csv")
     figures = {}
     for name in ("national", province):

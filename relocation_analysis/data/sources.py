@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relocation_analysis.errors import InputError, nearest, unknown_name
+from relocation_analysis.errors import InputError, nearest, suggest, unknown_name
+from relocation_analysis.language import _, join_list
 from relocation_analysis.paths import DATA
 
 if TYPE_CHECKING:
@@ -43,15 +44,15 @@ def fetch(url: str, sha256: str, local_name: str) -> Path:
 
 def _verified(path: Path, url: str, sha256: str) -> Path:
     if not path.is_file():
-        raise InputError(f"The folder that {MIRROR} names must hold {path.name}",
-                         f"there is no file {str(path)!r}",
-                         f"download {url} and save it there, or unset {MIRROR}")  # fmt: skip
+        raise InputError(_("The folder that {variable} names must hold {file}", variable=MIRROR, file=path.name),
+                         _("there is no file {path!r}", path=str(path)),
+                         _("download {url} and save it there, or unset {variable}", url=url, variable=MIRROR))  # fmt: skip
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256.lower():
-        raise InputError("A data file must have the checksum that its study states",
-                         f"{str(path)!r} has sha256 {found}, not {sha256}",
-                         f"download {url} again and save it there")  # fmt: skip
+        raise InputError(_("A data file must have the checksum that its study states"),
+                         _("{path!r} has sha256 {found}, not {wanted}", path=str(path), found=found, wanted=sha256),
+                         _("download {url} again and save it there", url=url))  # fmt: skip
     return path
 
 
@@ -63,10 +64,10 @@ def _download(url: str, sha256: str, by_hand: Path) -> Path:
     try:
         path = pooch.retrieve(url, f"sha256:{sha256.lower()}", by_hand.name, cache)
     except (OSError, ValueError) as error:
-        raise InputError("The data of the study must be on this machine or within reach of the network",
-                         f"{by_hand.name} could not be fetched: {_first_line(error)}",
-                         f"download {url} and save it as {str(by_hand)!r}; "
-                         f"its sha256 is {sha256}") from None  # fmt: skip
+        raise InputError(_("The data of the study must be on this machine or within reach of the network"),
+                         _("{file} could not be fetched: {reason}", file=by_hand.name, reason=_first_line(error)),
+                         _("download {url} and save it as {path!r}; its sha256 is {sha256}",
+                           url=url, path=str(by_hand), sha256=sha256)) from None  # fmt: skip
     return Path(path)
 
 
@@ -90,23 +91,25 @@ def read_file(path: str | Path, object: str | None = None) -> "pd.DataFrame":
     path = Path(path)
     if not path.exists():
         close = nearest(path.name, _names_beside(path))
-        raise InputError("A data file must exist", f"there is no file {str(path)!r}",
-                         f"write {close!r}" if close else "correct the path")  # fmt: skip
+        raise InputError(_("A data file must exist"), _("there is no file {path!r}", path=str(path)),
+                         suggest(close) if close else _("correct the path"))  # fmt: skip
     kind = ".parquet" if path.is_dir() else path.suffix.lower()
     if kind not in READERS:
-        raise InputError("A data file must be of a known type", f"{path.name!r} ends in {path.suffix!r}",
-                         f"save it as one of {', '.join(READERS)}")  # fmt: skip
+        raise InputError(_("A data file must be of a known type"),
+                         _("{file!r} ends in {suffix!r}", file=path.name, suffix=path.suffix),
+                         _("save it as one of {names}", names=join_list(READERS)))  # fmt: skip
     try:
         table = READERS[kind](path, object)
     except InputError:
         raise
     except Exception as error:  # each reader fails in its own ways on a damaged file
-        raise InputError(f"A {kind} file must be readable", f"{path.name}: {_first_line(error)}",
-                         "check that the file is whole and of the type its name says"
-                         + ("; text must be UTF-8" if kind == ".csv" else "")) from error  # fmt: skip
+        fix = (_("check that the file is whole and of the type its name says; text must be UTF-8") if kind == ".csv" else
+               _("check that the file is whole and of the type its name says"))  # fmt: skip
+        raise InputError(_("A {kind} file must be readable", kind=kind), f"{path.name}: {_first_line(error)}", fix) from error  # fmt: skip
     if table.empty:
-        raise InputError("A data file must hold rows", f"{path.name} has {len(table)} rows and "
-                         f"{len(table.columns)} columns", "check how it was written")  # fmt: skip
+        raise InputError(_("A data file must hold rows"),
+                         _("{file} has {n} rows and {columns} columns", file=path.name, n=len(table), columns=len(table.columns)),
+                         _("check how it was written"))  # fmt: skip
     return table
 
 
@@ -118,7 +121,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
 
 
-def _read_csv(path: Path, _: str | None) -> "pd.DataFrame":
+def _read_csv(path: Path, object: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     try:
@@ -127,13 +130,13 @@ def _read_csv(path: Path, _: str | None) -> "pd.DataFrame":
         return pd.DataFrame()
 
 
-def _read_parquet(path: Path, _: str | None) -> "pd.DataFrame":
+def _read_parquet(path: Path, object: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     return _plain(pd.read_parquet(path))
 
 
-def _read_stata(path: Path, _: str | None) -> "pd.DataFrame":
+def _read_stata(path: Path, object: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     table = pd.read_stata(path, convert_categoricals=False)
@@ -151,11 +154,11 @@ def _read_r(path: Path, object: str | None) -> "pd.DataFrame":
     tables = content if isinstance(content, dict) else {path.stem: content}
     tables = {name: table for name, table in tables.items() if isinstance(table, pd.DataFrame)}
     if object is not None and object not in tables:
-        raise unknown_name(f"The object of {path.name}", object, tables)
+        raise unknown_name(_("The object of {file}", file=path.name), object, tables)
     if object is None and len(tables) != 1:
-        raise InputError("It must be clear which table of an R file is meant",
-                         f"{path.name} holds {len(tables)} tables: {', '.join(tables) or 'none'}",
-                         "name one in the study file: object = ...")  # fmt: skip
+        raise InputError(_("It must be clear which table of an R file is meant"),
+                         _("{file} holds {n} tables: {names}", file=path.name, n=len(tables), names=join_list(tables) or _("none")),
+                         _("name one in the study file: object = ..."))  # fmt: skip
     return _plain(tables[object or next(iter(tables))].reset_index(drop=True))
 
 

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from relocation_analysis.data.codebook import Outcome, read_codebook
 from relocation_analysis.data.facts import label_province, province_slugs
+from relocation_analysis.data.shown import Shown
 from relocation_analysis.data.simulation_parameters import SimulationParameters
-from relocation_analysis.errors import InputError, nearest, unknown_name
-from relocation_analysis.language import SOURCE, list_languages
+from relocation_analysis.errors import InputError, nearest, suggest, unknown_name
+from relocation_analysis.language import SOURCE, _, list_languages, mark, spoken
 from relocation_analysis.paths import DATA
 
 STUDIES = DATA / "studies"
@@ -51,7 +52,7 @@ class Exclude(Strict):
     @model_validator(mode="after")
     def _one_rule(self) -> "Exclude":
         if sum([self.largest is not None, self.equals is not None, self.missing]) != 1:
-            raise ValueError("state exactly one of largest, equals and missing")
+            raise ValueError(_("state exactly one of largest, equals and missing"))
         return self
 
 
@@ -69,9 +70,9 @@ class DataSettings(Strict):
     @model_validator(mode="after")
     def _one_origin(self) -> "DataSettings":
         if sum([self.simulate, self.path is not None, self.url is not None]) != 1:
-            raise ValueError("state exactly one of simulate, path and url")
+            raise ValueError(_("state exactly one of simulate, path and url"))
         if self.url is not None and (self.sha256 is None or self.local_name is None):
-            raise ValueError("url needs sha256 and local_name")
+            raise ValueError(_("url needs sha256 and local_name"))
         return self
 
 
@@ -96,7 +97,10 @@ class DesignSettings(Strict):
 
 
 class Translation(Strict):
-    """The texts of a study in another language, `[translation.zh]`; a text that is left out is said in English."""
+    """The texts of a study in another language, `[translation.zh]`; a text that is left out is said in English.
+
+    `reasons` has those of [[exclude]] and [[unknown]]: the reason as it stands there, then its translation.
+    """
 
     title: str | None = None
     subtitle: str | None = None
@@ -134,7 +138,7 @@ class Study(Strict):
     design: DesignSettings = DesignSettings()
     outcome: dict[str, dict[str, Any]] = {}
     simulation: SimulationParameters | None = None
-    translation: dict[str, Translation] = {}
+    translation: dict[str, Translation] = Field(default={}, exclude=True)  # words, no setting
     file: str = Field(default="", exclude=True)
     origin: str = Field(default="", exclude=True)
     changed: dict[str, Any] = Field(default={}, exclude=True)
@@ -142,9 +146,9 @@ class Study(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
         if (self.simulation is not None) != self.data.simulate:
-            raise ValueError("[simulation] and data.simulate = true go together")
+            raise ValueError(_("[simulation] and data.simulate = true go together"))
         if self.show_truth and not self.data.simulate:
-            raise ValueError("show_truth needs simulated data: only there is the truth known")
+            raise ValueError(_("show_truth needs simulated data: only there is the truth known"))
         return self
 
     @property
@@ -180,9 +184,22 @@ class Study(Strict):
         told = getattr(self.translation.get(self.language, Translation()), name) or getattr(self, name)
         return told.strip().replace("{province}", self.province_label)
 
+    def say_reason(self, reason: str) -> str:
+        """The reason of an exclusion in the study's language."""
+        return self.translation.get(self.language, Translation()).reasons.get(reason, reason)
+
     @property
     def heading(self) -> str:
         return self.say("title")
+
+    @property
+    def shown(self) -> Shown:
+        """How a sentence says the counts and shares of this study's people."""
+        return Shown(0 if self.disclosure == "public" else self.threshold)
+
+    def show_count(self, n: float) -> str:
+        """A count of people as a sentence may say it: exact where the data are public, else rounded, or "fewer than 10"."""
+        return self.shown.count(n)
 
 
 def list_studies() -> dict[str, Path]:
@@ -196,11 +213,11 @@ def find_study(name_or_path: str | Path) -> Path:
     if path.suffix == ".toml":
         if path.is_file():
             return path
-        raise InputError("A study file must exist", f"there is no file {str(name_or_path)!r}",
-                         "give the path of a .toml file, or the name of a shipped study")  # fmt: skip
+        raise InputError(_("A study file must exist"), _("there is no file {path!r}", path=str(name_or_path)),
+                         _("give the path of a .toml file, or the name of a shipped study"))  # fmt: skip
     studies = list_studies()
     if str(name_or_path) not in studies:
-        raise unknown_name("The study", str(name_or_path), studies)
+        raise unknown_name(_("The study"), str(name_or_path), studies)
     return studies[str(name_or_path)]
 
 
@@ -227,10 +244,10 @@ def read_study(
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError("A study file must be TOML", f"{path.name}: {error}", "correct that line") from None
+        raise InputError(_("A study file must be TOML"), f"{path.name}: {error}", _("correct that line")) from None
     _check_tables(content, path)
     if language not in list_languages():
-        raise unknown_name("The language", language, list_languages())
+        raise unknown_name(_("The language"), language, list_languages())
     content["language"] = language
     if province is not None:
         content["province"] = province
@@ -253,9 +270,9 @@ def read_study(
 def _check_tables(content: dict, path: Path) -> None:
     for name in ("data", "columns", "missing", "design", "outcome", "simulation", "translation"):
         if not isinstance(content.get(name, {}), dict):
-            raise InputError("Every setting of a study must be known and of its type",
-                             f"{name} of {path.name} is not a table (found {content[name]!r})",
-                             f"write the heading [{name}] and its settings below it")  # fmt: skip
+            raise InputError(_("Every setting of a study must be known and of its type"),
+                             _("{name} of {file} is not a table (found {found!r})", name=name, file=path.name, found=content[name]),
+                             _("write the heading [{name}] and its settings below it", name=name))  # fmt: skip
 
 
 def settable(simulated: bool) -> dict[str, tuple[str, str]]:
@@ -279,10 +296,10 @@ def _set_parameter(content: dict, name: str, value: Any) -> None:
     names = settable(simulated)
     if name not in names:
         if not simulated and name in settable(True):
-            raise InputError("A parameter of the simulator must go with simulated data",
-                             f"{name!r} was given for study {content.get('name')!r}, which reads a file",
-                             "leave it out, or report the study 'simulated'")  # fmt: skip
-        raise unknown_name("A parameter", name, names)
+            raise InputError(_("A parameter of the simulator must go with simulated data"),
+                             _("{name!r} was given for study {study!r}, which reads a file", name=name, study=content.get("name")),
+                             _("leave it out, or report the study 'simulated'"))  # fmt: skip
+        raise unknown_name(_("A parameter"), name, names)
     table, field = names[name]
     (content.setdefault(table, {}) if table else content)[field] = value
 
@@ -290,13 +307,13 @@ def _set_parameter(content: dict, name: str, value: Any) -> None:
 def _check_province(province: str | None) -> None:
     slugs = [*province_slugs(), "national"]
     if province not in slugs:
-        raise unknown_name("The province", str(province), slugs)
+        raise unknown_name(_("The province"), str(province), slugs)
 
 
 def _check_outcomes(study: Study) -> None:
     for name in (*(study.outcomes or ()), *study.primaries):
         if name not in study.codebook:
-            raise unknown_name("An outcome", name, study.codebook)
+            raise unknown_name(_("An outcome"), name, study.codebook)
 
 
 def _origin(path: Path, name_or_path: str | Path) -> str:
@@ -306,17 +323,50 @@ def _origin(path: Path, name_or_path: str | Path) -> str:
 
 def _as_input_error(error: ValidationError, path: Path) -> InputError:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    problem = f"{error.error_count()} setting(s) of {path.name} are not usable, first {where}: {first['msg']}"
-    fix = f"correct {where}"
+    where = ".".join(str(part) for part in first["loc"]) or _("the file")
+    problem = _("{n} setting(s) of {file} are not usable, first {where}: {message}",
+                n=error.error_count(), file=path.name, where=where, message=_say_invalid(first))  # fmt: skip
+    fix = _("correct {where}", where=where)
     if first["type"] == "extra_forbidden":
         owner = {"design": DesignSettings, "data": DataSettings,
                  "simulation": SimulationParameters}.get(str(first["loc"][0]), Study)  # fmt: skip
         close = nearest(str(first["loc"][-1]), owner.model_fields)
-        fix = f"write {close!r}" if close else f"remove {where}"
+        fix = suggest(close) if close else _("remove {where}", where=where)
     elif "input" in first and not isinstance(first["input"], dict):
-        problem += f" (found {first['input']!r})"
-    return InputError("Every setting of a study must be known and of its type", problem, fix)
+        problem = _("{problem} (found {found!r})", problem=problem, found=first["input"])
+    return InputError(_("Every setting of a study must be known and of its type"), problem, fix)
+
+
+INVALID = {  # what pydantic says of a setting, by the type of its error, as pydantic words it
+    "missing": mark("Field required"),
+    "extra_forbidden": mark("Extra inputs are not permitted"),
+    "value_error": mark("Value error, {error}"),
+    "literal_error": mark("Input should be {expected}"),
+    "greater_than": mark("Input should be greater than {gt}"),
+    "greater_than_equal": mark("Input should be greater than or equal to {ge}"),
+    "less_than": mark("Input should be less than {lt}"),
+    "less_than_equal": mark("Input should be less than or equal to {le}"),
+    "string_type": mark("Input should be a valid string"),
+    "string_pattern_mismatch": mark("String should match pattern '{pattern}'"),
+    "int_type": mark("Input should be a valid integer"),
+    "int_parsing": mark("Input should be a valid integer, unable to parse string as an integer"),
+    "int_from_float": mark("Input should be a valid integer, got a number with a fractional part"),
+    "float_type": mark("Input should be a valid number"),
+    "float_parsing": mark("Input should be a valid number, unable to parse string as a number"),
+    "bool_type": mark("Input should be a valid boolean"),
+    "bool_parsing": mark("Input should be a valid boolean, unable to interpret input"),
+    "tuple_type": mark("Input should be a valid tuple"),
+    "dict_type": mark("Input should be a valid dictionary"),
+}
+
+
+def _say_invalid(first: dict) -> str:
+    """What is wrong with a setting: pydantic's own sentence, in the language spoken where the catalogue has it."""
+    template = INVALID.get(first["type"])
+    if template is None or spoken() == SOURCE:
+        return first["msg"]
+    values = {name: value.replace(" or ", _(" or ")) if name == "expected" else value for name, value in first.get("ctx", {}).items()}
+    return _(template, **values)
 
 
 def notebook_parameters(study: Study) -> dict[str, Any]:

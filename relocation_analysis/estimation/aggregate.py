@@ -30,7 +30,8 @@ class Aggregation:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """Values of A aggregations: estimate (A,), influence (K, A), jackknife (K, A) or None, and who contributes."""
+    """Values of A aggregations: estimate (A,), influence (K, A), jackknife (K, A) or None, and who contributes: clusters
+    (K, A) of bool and units (K, A), those of the treated and of the comparison also apart (2, K, A)."""
 
     aggregations: tuple[Aggregation, ...]
     estimate: np.ndarray
@@ -39,6 +40,7 @@ class Aggregated:
     treated: np.ndarray
     comparison: np.ndarray
     units: np.ndarray
+    by_side: np.ndarray | None = None
 
 
 def list_aggregations(effects: CohortTime, names: tuple[str, ...]) -> tuple[Aggregation, ...]:
@@ -69,6 +71,8 @@ def list_aggregations(effects: CohortTime, names: tuple[str, ...]) -> tuple[Aggr
                                                 tuple(one(post & (event == e)) for e in np.unique(event[post])))],
         "overall_cohort": lambda: [Aggregation("overall_cohort", nan, nan, nan, (per_cohort(post),))],
         "headline": lambda: [Aggregation("headline", nan, nan, nan, (one(headline_members(effects)),))],
+        "exposures": lambda: [Aggregation("headline", nan, nan, k, (one(headline_members(effects) & (event <= k)),))
+                              for k in held_exposures(effects)],
     }  # fmt: skip
     found = [a for name in names for a in build[name]()]
     return tuple(a for a in found if a.sets and all(len(members) for members, _ in a.sets))
@@ -79,6 +83,22 @@ def headline_members(effects: CohortTime) -> np.ndarray:
     event = np.array([c.event_time for c in effects.contrasts])
     low, high = HEADLINE_EXPOSURES
     return np.isfinite(effects.att) & (event >= low) & (event <= high)
+
+
+def held_exposures(effects: CohortTime) -> tuple[float, ...]:
+    """The exposures of the headline up to the first that no cohort can be followed to: means over 0 to k exist for each k."""
+    event = {float(c.event_time) for c, member in zip(effects.contrasts, headline_members(effects), strict=True) if member}
+    low, high = HEADLINE_EXPOSURES
+    missing = (k for k in range(low, high + 1) if k not in event)
+    return tuple(float(k) for k in range(low, next(missing, high + 1)))
+
+
+def mean_exposures(effects: CohortTime, aggregations: tuple[Aggregation, ...]) -> np.ndarray:
+    """Mean exposure of each aggregation over one set, weighted as its effects are, (A,)."""
+    event = np.array([c.event_time for c in effects.contrasts], dtype=float)
+    weight = effects.size.sum(0)[_cohort_numbers(effects)]
+    members = [(m, factor * weight[m]) for m, factor in (a.sets[0] for a in aggregations)]
+    return np.array([w @ event[m] / w.sum() for m, w in members])
 
 
 def headline_coverage(effects: CohortTime, left_out: float = 0.0) -> float:
@@ -100,16 +120,18 @@ def aggregate_effects(effects: CohortTime, aggregations: tuple[Aggregation, ...]
     shape = (len(effects.clusters), len(aggregations))
     estimate, influence, units = np.full(shape[1], np.nan), np.zeros(shape), np.zeros(shape)
     treated, comparison = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    sides = np.stack([effects.units] * 2) if effects.by_side is None else effects.by_side
+    by_side = np.zeros((2, *shape))
     jackknife = None if effects.jackknife is None else np.full(shape, np.nan)
     for a, aggregation in enumerate(aggregations):
         members = np.unique(np.concatenate([m for m, _ in aggregation.sets]))
         estimate[a] = _mean(effects.att, total[cohort], aggregation.sets)
         influence[:, a] = _influence(effects, cohort, total, aggregation.sets)
         treated[:, a], comparison[:, a] = effects.treated[:, members].any(1), effects.comparison[:, members].any(1)
-        units[:, a] = effects.units[:, members].max(1)
+        units[:, a], by_side[:, :, a] = effects.units[:, members].max(1), sides[:, :, members].max(2)
         if jackknife is not None:
             jackknife[:, a] = _mean(effects.jackknife, (total - effects.size)[:, cohort], aggregation.sets)
-    return Aggregated(aggregations, estimate, influence, jackknife, treated, comparison, units)
+    return Aggregated(aggregations, estimate, influence, jackknife, treated, comparison, units, by_side)
 
 
 def _cohort_numbers(effects: CohortTime) -> np.ndarray:

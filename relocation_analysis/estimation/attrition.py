@@ -16,11 +16,18 @@ from relocation_analysis.estimation.estimate import contrasts_of
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL
 from relocation_analysis.estimation.placebo import clustered_test
 from relocation_analysis.estimation.sample import movers
+from relocation_analysis.language import _, mark
 
 TESTS = {
-    "respondents": "movers and stayers were alike among those still observed, and among those lost",
-    "population": "all four groups were alike",
-    "selection": "those lost differed from those still observed alike among movers and stayers",
+    "respondents": mark("F: movers and stayers were alike among those still observed, and among those lost"),
+    "population": mark("F: all four groups were alike"),
+    "selection": mark("F: those lost differed from those still observed alike among movers and stayers"),
+}
+GROUPS = {  # (moved, lost)
+    (True, False): mark("movers, observed to the end: mean at the first wave"),
+    (True, True): mark("movers, lost: mean at the first wave"),
+    (False, False): mark("stayers, observed to the end: mean at the first wave"),
+    (False, True): mark("stayers, lost: mean at the first wave"),
 }
 
 
@@ -61,21 +68,10 @@ def check_selective_attrition(design: Design, name: str) -> Check:
 
     Lost is who has the outcome at its first wave and not at its last, whether absent or without it.
     """
-    outcome, null = (
-        design.outcomes[name],
-        "Those lost differed at the first wave in the same way among movers and stayers",
-    )
+    outcome, label = design.outcomes[name], "selective_attrition"
+    null = _("Those lost differed at the first wave in the same way among movers and stayers")
     if outcome.sampling != "panel":
-        return Check(
-            name,
-            "selective_attrition",
-            null,
-            None,
-            None,
-            None,
-            None,
-            "The outcome's universe moves: its units are not followed.",
-        )
+        return Check(name, label, null, None, None, None, None, _("The outcome's universe moves: its units are not followed."))
     rows = design.panel[design.panel[name].notna()].drop_duplicates([outcome.level, "time"])
     observed = np.unique(rows["time"])
     first = rows[rows["time"] == observed[0]] if len(observed) > 1 else rows.head(0)
@@ -87,36 +83,29 @@ def check_selective_attrition(design: Design, name: str) -> Check:
     moved = movers(first["cohort"], design)
     table = _group_means(first[name], moved, lost, first["weight"])
     if (table["n"] == 0).any():
-        return Check(name, "selective_attrition", null, None, None, None, table, "One of the four groups is empty.")
+        return Check(name, label, null, None, None, None, table, _("One of the four groups is empty."))
     tests = attrition_tests(
         first[name].to_numpy(), moved, lost, first[design.cluster].to_numpy(), first["weight"].to_numpy()
     )
     judged = tests.set_index("test").loc["selection"]
-    tests = tests.assign(what="F: " + tests["test"].map(TESTS), value=tests["f"])
+    tests = tests.assign(what=[_(TESTS[test]) for test in tests["test"]], value=tests["f"])
     table = pd.concat([table, tests[["what", "value", "df", "p_value"]]], ignore_index=True)
     known = bool(np.isfinite(judged["p_value"]))
-    rates = first.assign(lost=lost.astype(float)).groupby(moved)["lost"].mean()
-    return Check(
-        name,
-        "selective_attrition",
-        null,
-        float(judged["f"]) if known else None,
-        float(judged["p_value"]) if known else None,
-        bool(judged["p_value"] >= 1 - LEVEL) if known else None,
-        table,
-        f"Lost by the last wave: {rates[True]:.1%} of movers, {rates[False]:.1%} of stayers. The statistic is F of "
-        "the test that is judged; those of respondents and population suppose that who moves was drawn by lot.",
-    )
+    rates = {side: design.study.shown.share(int((lost & of).sum()), int(of.sum())) for side, of in (("moved", moved), ("stayed", ~moved))}
+    return Check(name, label, null, float(judged["f"]) if known else None, float(judged["p_value"]) if known else None,
+                 bool(judged["p_value"] >= 1 - LEVEL) if known else None, table,
+                 _("Lost by the last wave: {moved} of movers, {stayed} of stayers. The statistic is F of the test that is judged; those "
+                   "of respondents and population suppose that who moves was drawn by lot.", **rates))  # fmt: skip
 
 
 def _group_means(baseline: pd.Series, moved: pd.Series, lost: pd.Series, weight: pd.Series) -> pd.DataFrame:
     """what, value (weighted mean), n of the four groups."""
     rows = []
-    for side, of in (("movers", moved), ("stayers", ~moved)):
-        for kind, which in (("observed to the end", ~lost), ("lost", lost)):
-            group = baseline[of & which]
-            mean = np.average(group, weights=weight[of & which]) if len(group) else np.nan
-            rows.append((f"{side}, {kind}: mean at the first wave", mean, len(group)))
+    for (is_mover, is_lost), what in GROUPS.items():
+        members = (moved == is_mover) & (lost == is_lost)
+        group = baseline[members]
+        mean = np.average(group, weights=weight[members]) if len(group) else np.nan
+        rows.append((_(what), mean, len(group)))
     return pd.DataFrame(rows, columns=["what", "value", "n"])
 
 
@@ -299,7 +288,7 @@ def check_selection_bounds(design: Design, name: str) -> Check:
     errors and interval. It passes where both bounds have the sign of the estimate. Each contrast is trimmed by its
     own estimated share, so that in small samples chance alone keeps the bounds apart.
     """
-    outcome, null = design.outcomes[name], "Who has the outcome cannot explain the effect on it"
+    outcome, null = design.outcomes[name], _("Who has the outcome cannot explain the effect on it")
     rows = design.panel.sort_values(name, kind="stable").drop_duplicates([outcome.level, "time"]).sort_index()
     contrasts = tuple(
         c
@@ -321,7 +310,7 @@ def check_selection_bounds(design: Design, name: str) -> Check:
         None if present is None else present[use],
     )
     if found is None:
-        return Check(name, "selection_bounds", null, None, None, None, None, "No mover-year can be compared.")
+        return Check(name, "selection_bounds", null, None, None, None, None, _("No mover-year can be compared."))
     weights = found.table["size"] / found.table["size"].sum()
     change = float(weights @ (found.table["observed"] - found.table["expected"]))
     sides = (np.sign(found.values) == np.sign(found.values[0])).all()
@@ -335,15 +324,7 @@ def check_selection_bounds(design: Design, name: str) -> Check:
             "conf_high": [np.nan, np.nan, np.nan if few else found.conf_high],
         }
     )
-    return Check(
-        name,
-        "selection_bounds",
-        null,
-        change,
-        None,
-        bool(sides),
-        table,
-        f"The statistic is how much the move changes the share who have the outcome. The effect on "
-        f"those who have it either way lies between {found.values[1]:.4g} and {found.values[2]:.4g}, if the move "
-        "made everybody more, or everybody less, likely to have it.",
-    )
+    return Check(name, "selection_bounds", null, change, None, bool(sides), table,
+                 _("The statistic is how much the move changes the share who have the outcome. The effect on those who have it either "
+                   "way lies between {low:.4g} and {high:.4g}, if the move made everybody more, or everybody less, likely to have it.",
+                   low=found.values[1], high=found.values[2]))  # fmt: skip

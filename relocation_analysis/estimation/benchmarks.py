@@ -1,5 +1,7 @@
 """Estimators that are shown for comparison, because the press and much of the literature use them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -9,12 +11,13 @@ from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
 from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
 from relocation_analysis.estimation.imputation import estimate_imputation
 from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
 from relocation_analysis.estimation.roster import estimate_roster_alternatives
 from relocation_analysis.estimation.inference import pointwise_interval
+from relocation_analysis.estimation.support import mark_thin
 
 NEVER_ONLY, NOT_YET, BASE_EARLIER = "callaway_santanna_never", "callaway_santanna_not_yet", "callaway_santanna_base_earlier"
 
@@ -23,7 +26,7 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
     """Headline of one outcome under the other comparison group, with the base period one period earlier, and by the
     benchmarks `twfe`, `before_after` and `cross_section`, which need assumptions that relocation breaks."""
     if design.kind != "rollout":
-        return estimate_roster_alternatives(design, name)
+        return mark_thin(estimate_roster_alternatives(design, name), design.study.threshold)
     outcome = design.outcomes[name]
     cells, levels = outcome_cells(design, outcome), level_cells(design, outcome)
     if not levels.columns:
@@ -41,7 +44,7 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
         estimate_sun_abraham(design, name, ("headline",), levels),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
-    return join_effects([part for part in parts if part is not None])
+    return mark_thin(join_effects([part for part in parts if part is not None]), design.study.threshold)
 
 
 def _headline(
@@ -52,7 +55,7 @@ def _headline(
     effects = effects_of(design, outcome, cells, contrasts, estimator, (aggregation,), adjusted=adjusted)
     if effects.table.empty:
         return None
-    return Effects(effects.table.assign(aggregation="headline"), effects.influence, effects.clusters)
+    return replace(effects, table=effects.table.assign(aggregation="headline"))
 
 
 def _own_change(design: Design, cells: Cells) -> tuple[Contrast, ...]:
@@ -98,6 +101,7 @@ def estimate_twfe(design: Design, outcome: Outcome, cells: Cells) -> Effects:
     std_error = np.where(std_error > 1e-10 * np.abs(estimate), std_error, np.nan)
     statistic, p_value, low, high = pointwise_interval(estimate, std_error, df)
     sides = [len(np.unique(cells.rows["cluster"][mask])) for mask in (cohort <= times[-1], cohort > times[0])]
+    units = [cells.units[mask].sum() for mask in (cohort <= times[-1], cohort > times[0])]
     row = dict.fromkeys(EFFECT_COLUMNS, np.nan) | {
         "outcome": outcome.name, "domain": outcome.domain, "subgroup": "all", "estimator": "twfe", "estimand": "att", "arm": "",
         "aggregation": "headline", "estimate": estimate[0], "std_error": std_error[0],
@@ -106,7 +110,8 @@ def estimate_twfe(design: Design, outcome: Outcome, cells: Cells) -> Effects:
         "n_units": int(round(cells.units.sum())), "n_clusters_treated": sides[0], "n_clusters_comparison": sides[1],
     }  # fmt: skip
     scaled = score * (std_error[0] / np.sqrt((score**2).sum())) if np.isfinite(std_error[0]) else np.zeros(len(labels))
-    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], scaled[:, None], labels)
+    support = pd.DataFrame([(*units, None)], columns=list(SUPPORT_COLUMNS))
+    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], scaled[:, None], labels, support)
 
 
 def _partial_out(values: np.ndarray, weight: np.ndarray, *factors: np.ndarray) -> np.ndarray:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from relocation_analysis.data.shown import Shown
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
+from relocation_analysis.language import _, join_sentences
 
 FEW_ROWS = 0.01
 
@@ -23,6 +25,7 @@ class Bounds:
     response_offered, response_not : share observed, weighted.
     trimmed_side : "offered", "not_offered", or "" where both respond alike.
     trimmed_share, trimmed_rows : of the observed of that side, how many are trimmed at one end.
+    observed, units : how many are observed, and how many there are, of the offered and of the others.
     """
 
     low: float
@@ -36,6 +39,8 @@ class Bounds:
     trimmed_side: str
     trimmed_share: float
     trimmed_rows: float
+    observed: tuple[int, int]
+    units: tuple[int, int]
 
 
 def lee_bounds(outcome, offered, controls, cluster, stratum, weight, draws: int, generator: np.random.Generator) -> Bounds:
@@ -66,8 +71,10 @@ def lee_bounds(outcome, offered, controls, cluster, stratum, weight, draws: int,
     errors = np.nanstd(found, axis=0, ddof=1) if draws > 1 else np.full(2, np.nan)
     width = imbens_manski(high - low, errors)
     on_side = (design[:, 0] == (side == "offered")) & np.isfinite(outcome)
+    arms = (design[:, 0] == 1, design[:, 0] == 0)
     return Bounds(low, high, *errors.tolist(), low - width * errors[0], high + width * errors[1], response, other, side, share,
-                  share * float(on_side.sum()))  # fmt: skip
+                  share * float(on_side.sum()), tuple(int((arm & np.isfinite(outcome)).sum()) for arm in arms),
+                  tuple(int(arm.sum()) for arm in arms))  # fmt: skip
 
 
 def _ranks(outcome: np.ndarray) -> np.ndarray:
@@ -142,33 +149,39 @@ def imbens_manski(width: float, errors: np.ndarray) -> float:
     return two if width == 0 else float(optimize.brentq(short, one - 1e-6, two + 1e-6))
 
 
-def check_bounds(name: str, estimate: float, bounds: Bounds, p_value: float) -> Check:
+def check_bounds(name: str, estimate: float, bounds: Bounds, p_value: float, shown: Shown = Shown()) -> Check:
     """Whether the offer changed who is observed, Lee's bounds beside the estimate, and what they cannot say.
 
-    `p_value` is that of the offer's effect on being observed.
+    `p_value` is that of the offer's effect on being observed. `shown` is how the note says counts and shares of people.
     """
-    null = "The offer does not change who is observed"
+    null = _("The offer does not change who is observed")
     difference = bounds.response_offered - bounds.response_not
     table = pd.DataFrame({"quantity": ["estimate", "low", "high"], "value": [estimate, bounds.low, bounds.high],
                           "std_error": [np.nan, bounds.std_error_low, bounds.std_error_high],
                           "conf_low": [np.nan, bounds.conf_low, np.nan], "conf_high": [np.nan, np.nan, bounds.conf_high]})  # fmt: skip
     known = bool(np.isfinite(p_value))
     passed = bool(p_value >= 1 - LEVEL) if known else difference == 0 or None
-    return Check(name, "selection_bounds", null, difference, float(p_value) if known else None, passed, table, _note(bounds))
+    return Check(name, "selection_bounds", null, difference, float(p_value) if known else None, passed, table, _note(bounds, shown))
 
 
-def _note(bounds: Bounds) -> str:
-    response = f"Observed: {bounds.response_offered:.3f} of the offered, {bounds.response_not:.3f} of the others."
-    if not min(bounds.response_offered, bounds.response_not) > 0:
-        return f"{response} One side is not observed at all: there are no bounds."
-    if min(bounds.response_offered, bounds.response_not) == 1:
-        return "Everybody is observed: there is nothing to bound."
-    unknown = "that as many left on both sides does not show that the same kind left, which the bounds take for granted."
+def _note(bounds: Bounds, shown: Shown) -> str:
+    responses = bounds.response_offered, bounds.response_not
+    offered, other = (shown.share(*sizes, "{:.3f}", value) for *sizes, value in zip(bounds.observed, bounds.units, responses, strict=True))
+    response = _("Observed: {offered} of the offered, {other} of the others.", offered=offered, other=other)
+    if not min(responses) > 0:
+        return join_sentences([response, _("One side is not observed at all: there are no bounds.")])
+    if min(responses) == 1:
+        return _("Everybody is observed: there is nothing to bound.")
     if not bounds.trimmed_side:
-        return f"{response} Nothing is trimmed, so the bounds say nothing beyond the estimate: {unknown}"
-    side = "offered" if bounds.trimmed_side == "offered" else "not offered"
-    trimmed = (f"{response} The bounds trim {bounds.trimmed_rows:.1f} rows of those {side} and run from {bounds.low:.4g} to "
-               f"{bounds.high:.4g}.")  # fmt: skip
+        return join_sentences([response, _("Nothing is trimmed, so the bounds say nothing beyond the estimate: that as many left on both sides "
+                                           "does not show that the same kind left, which the bounds take for granted.")])  # fmt: skip
+    numbers = {"n": shown.count(bounds.trimmed_rows, "{:.1f}"), "low": bounds.low, "high": bounds.high}
+    trimmed = (_("The bounds trim {n} rows of those offered and run from {low:.4g} to {high:.4g}.", **numbers)
+               if bounds.trimmed_side == "offered" else
+               _("The bounds trim {n} rows of those not offered and run from {low:.4g} to {high:.4g}.", **numbers))  # fmt: skip
     if bounds.trimmed_share < FEW_ROWS:
-        return f"{trimmed} So few that they say nothing beyond the estimate: {unknown}"
-    return f"{trimmed} They hold for those observed either way, if the offer moved everybody's response the same way."
+        said = _("So few that they say nothing beyond the estimate: that as many left on both sides does not show that the same kind left, which "
+                 "the bounds take for granted.")  # fmt: skip
+    else:
+        said = _("They hold for those observed either way, if the offer moved everybody's response the same way.")
+    return join_sentences([response, trimmed, said])

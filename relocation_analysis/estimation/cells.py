@@ -7,6 +7,7 @@ the largest one, and integers add up to the same number in any order, on any num
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.errors import InputError
+from relocation_analysis.language import _
 
 NEVER = np.inf
 BITS = 61
@@ -81,13 +83,19 @@ def build_cells(
     cluster : column of the level at which relocation was assigned.
     by : baseline columns that split cells further: strata and subgroups.
     """
-    with duckdb.connect() as connection:
+    with duckdb.connect(config=_threads()) as connection:
         weighted = _attach(connection, panel)
         _observations(connection, outcome, cluster, by, weighted)
         keys = ("cluster", "cohort", "age", *by)
         scale, wscale = _scales(connection, outcome, weighted)
         cells = _time_cells(connection, outcome, keys, weighted, scale, wscale)
         return cells or _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
+
+
+def _threads() -> dict[str, str]:
+    """As many threads as numeric kernels may use here: one in a worker of a batch, else what DuckDB takes."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return {"threads": wanted} if wanted.isdigit() and int(wanted) > 0 else {}
 
 
 def _quote(name: str) -> str:
@@ -143,9 +151,9 @@ def _scales(connection, outcome: Outcome, weighted: bool) -> tuple[int, int]:
     largest = max((abs(value) for value in extremes[:2] if value is not None), default=1.0)
     weight = float(extremes[2] or 1.0) if weighted else 1.0
     if not math.isfinite(largest * weight):
-        raise InputError("weight times outcome must be a number that a computer can hold",
-                         f"{outcome.name} reaches {largest:g} and weight {weight:g}",
-                         "correct them, or state them in a larger unit")  # fmt: skip
+        raise InputError(_("weight times outcome must be a number that a computer can hold"),
+                         _("{name} reaches {largest:g} and weight {weight:g}", name=outcome.name, largest=largest, weight=weight),
+                         _("correct them, or state them in a larger unit"))  # fmt: skip
     return _scale(largest * weight), _scale(weight)
 
 

@@ -18,6 +18,7 @@ class Check:
     passed : True, False, or None where the check informs and does not judge.
     table : the numbers behind it, or None.
     note : what follows for the reader.
+    thin : why too few stand behind it for its numbers to be shown where data are not public, or blank.
     """
 
     outcome: str
@@ -28,6 +29,7 @@ class Check:
     passed: bool | None
     table: pd.DataFrame | None
     note: str
+    thin: str = ""
 
 
 def check_frame(checks: list[Check]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ the strata of the treated,
 with means m = (sum of weight x outcome) / (sum of weights), which are functions of additive cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class CohortTime:
     cohorts, size : cohorts (G,) and baseline weight by cluster (K, G), from which aggregation weights come.
     treated, comparison : (K, J) True where a cluster contributes units to that side.
     units : (K, J) number of units of the cluster that contribute.
+    by_side : (2, K, J) those of the treated and of the comparison; where a cohort is compared with its own past, its own
+        twice. None where they are not known apart.
     """
 
     contrasts: tuple[Contrast, ...]
@@ -57,6 +59,7 @@ class CohortTime:
     treated: np.ndarray
     comparison: np.ndarray
     units: np.ndarray
+    by_side: np.ndarray | None = None
 
 
 def base_period(cohort: float, times: tuple[int, ...], anticipation: int) -> int | None:
@@ -116,7 +119,7 @@ def estimate_cohort_time(
     influence = np.zeros((len(grid.clusters), len(contrasts)))
     att = np.full(len(contrasts), np.nan)
     flags = np.zeros((2, len(grid.clusters), len(contrasts)), dtype=bool)
-    units = np.zeros_like(influence)
+    units, by_side = np.zeros_like(influence), np.zeros((2, *influence.shape))
     dropped = np.full_like(influence, np.nan) if jackknife else None
     for j, contrast in enumerate(contrasts):
         columns = cells.contrast_columns(contrast.time, contrast.base)
@@ -131,10 +134,13 @@ def estimate_cohort_time(
             flags[0, :, j], flags[1, :, j] = (c[:, used].max(axis=(1, 2)) > 0 for c in counts)
             if not contrast.comparison:
                 flags[1, :, j] = flags[0, :, j]
-            units[:, j] = sum(c[:, used].max(axis=2).sum(axis=1) for c in counts)
+            by_side[:, :, j] = [c[:, used].max(axis=2).sum(axis=1) for c in counts]
+            units[:, j] = by_side[:, :, j].sum(0)
+            if not contrast.comparison:
+                by_side[1, :, j] = by_side[0, :, j]
         if jackknife:
             dropped[:, j] = _difference(*_without(*treated), *_without(*others), columns).att
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, grid.cohorts, grid.size, *flags, units)
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, grid.cohorts, grid.size, *flags, units, by_side)
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,7 @@ class _Grid:
     index: tuple[np.ndarray, np.ndarray, np.ndarray]
     strata: int
     cells: Cells
+    found: dict = field(default_factory=dict)  # rows by cohorts: contrasts share them
 
     @classmethod
     def of(cls, cells: Cells, strata: tuple[str, ...]) -> "_Grid":
@@ -203,11 +210,18 @@ class _Grid:
 
     def _sum(self, values: np.ndarray, columns, cohorts) -> np.ndarray:
         """(K, S, C) sums over the rows of some cohorts."""
-        k, g, s = self.index
-        rows = np.isin(self.cohorts, cohorts)[g]
-        out = np.zeros((len(self.clusters), self.strata, len(columns)))
-        np.add.at(out, (k[rows], s[rows]), values[np.ix_(rows, [c for c, _ in columns])])
-        return out
+        rows, place = self._rows_of(tuple(cohorts))
+        size = len(self.clusters) * self.strata
+        sums = [np.bincount(place, values[rows, c], minlength=size) for c, _ in columns]
+        return np.stack(sums, axis=-1).reshape(len(self.clusters), self.strata, len(columns))
+
+    def _rows_of(self, cohorts: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of some cohorts, and the place of each in a flattened (K, S)."""
+        if cohorts not in self.found:
+            k, g, s = self.index
+            rows = np.flatnonzero(np.isin(self.cohorts, cohorts)[g])
+            self.found[cohorts] = rows, k[rows] * self.strata + s[rows]
+        return self.found[cohorts]
 
     def sums(self, columns, cohorts) -> tuple[np.ndarray, np.ndarray]:
         return self._sum(self.cells.weight, columns, cohorts), self._sum(self.cells.total, columns, cohorts)

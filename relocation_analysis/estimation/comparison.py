@@ -16,7 +16,7 @@ from relocation_analysis.estimation.comparison_checks import (
     covariate_balance,
     support_counts,
 )
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUMNS, Effects
 from relocation_analysis.estimation.inference import (
     FEWEST_CLUSTERS,
     MANY_CLUSTERS,
@@ -126,7 +126,8 @@ def _weighting_rows(units: Units, propensity: Propensity, few_clusters: str, lab
     errors = cluster_errors(Aggregated((), estimate, by_cluster, left, *sides, counts), few_clusters)
     names = [f"{name}_{form}" for name in WEIGHTED for form in units.forms]
     sizes = len(units.treated), sides[0][:, 0].sum(), sides[1][:, 0].sum()
-    return Effects(_rows(names, estimate, errors, sizes, labels), errors.influence, units.clusters)
+    table = _rows(names, estimate, errors, sizes, labels)
+    return Effects(table, errors.influence, units.clusters, _support(units, table))
 
 
 def _matching_rows(
@@ -139,7 +140,14 @@ def _matching_rows(
     estimate = matched_att(units, matches)
     errors = _matching_errors(units, propensity, matches, min(treated, comparison), few_clusters)
     names = [f"matching_{form}" for form in units.forms]
-    return Effects(_rows(names, estimate, errors, (int(used.sum()), treated, comparison), labels), None, None)
+    table = _rows(names, estimate, errors, (int(used.sum()), treated, comparison), labels)
+    return Effects(table, None, None, _support(units, table, used))
+
+
+def _support(units: Units, table: pd.DataFrame, used=True) -> pd.DataFrame:
+    """The units on either side, of those `used`, for every row of a table."""
+    sides = int((units.treated & used).sum()), int((~units.treated & used).sum())
+    return pd.DataFrame([(*sides, None)] * len(table), columns=list(SUPPORT_COLUMNS))
 
 
 def _matching_errors(

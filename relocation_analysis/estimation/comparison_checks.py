@@ -10,11 +10,16 @@ from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.estimation.matching import Matches
 from relocation_analysis.estimation.propensity import Propensity, Units
 from relocation_analysis.estimation.weighting import att_weights
+from relocation_analysis.language import _, mark
 
 BALANCED = 0.1  # largest standardised difference (Austin 2009, Statistics in Medicine 28(25))
 DROPPED = 0.05  # share of movers without a match from which the estimand is another one
 CLEAR_OVERLAP = 0.9  # largest score without a remark (Crump, Hotz, Imbens & Mitnik 2009, Biometrika 96(1))
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # never the largest or the smallest: that is one unit's
+BALANCE = {
+    "matching": mark("After matching movers and non-movers have the same covariates"),
+    "weighting": mark("After weighting movers and non-movers have the same covariates"),
+}
 
 
 def covariate_balance(units: Units, propensity: Propensity, matches: Matches) -> pd.DataFrame:
@@ -61,12 +66,9 @@ def check_support(outcome: str, units: Units, matches: Matches, support: pd.Data
     """Share of movers, by weight, that have no comparison unit within the caliper."""
     everybody, matched = (weight[units.treated].sum() for weight in (units.weight, matches.weight))
     dropped = float(1 - matched / everybody) if support["unmatched"].iloc[0] else 0.0
-    null = "Every mover has a non-mover with a like propensity score"
-    note = (
-        f"The statistic is the share of movers without a non-mover within {matches.caliper:.3g} of "
-        f"their logit score; "
-        f"up to {DROPPED} passes. Matching says nothing of them; weighting extrapolates to them."
-    )
+    null = _("Every mover has a non-mover with a like propensity score")
+    note = _("The statistic is the share of movers without a non-mover within {caliper:.3g} of their logit score; up to {most} passes. "
+             "Matching says nothing of them; weighting extrapolates to them.", caliper=matches.caliper, most=DROPPED)  # fmt: skip
     return Check(outcome, "common_support", null, dropped, None, bool(dropped <= DROPPED), support, note)
 
 
@@ -75,27 +77,24 @@ def check_balance(outcome: str, balance: pd.DataFrame, how: str) -> Check:
     table = balance[["covariate", "before", f"after_{how}"]]
     covariates = table[table["covariate"] != "y0"][f"after_{how}"].abs()
     largest = float(covariates.max()) if covariates.notna().any() else None
-    null = f"After {how} movers and non-movers have the same covariates"
-    note = (
-        f"The statistic is the largest standardised difference; below {BALANCED} passes. "
-        "Balance of what is measured is no evidence on what is not."
-    )
+    note = _("The statistic is the largest standardised difference; below {most} passes. Balance of what is measured is no evidence on what "
+             "is not.", most=BALANCED)  # fmt: skip
     passed = None if largest is None else bool(largest < BALANCED)
-    return Check(outcome, f"balance_{how}", null, largest, None, passed, table, note)
+    return Check(outcome, f"balance_{how}", _(BALANCE[how]), largest, None, passed, table, note)
 
 
 def check_overlap(outcome: str, units: Units, propensity: Propensity) -> Check:
-    """Largest propensity score, with the quantiles of both sides."""
+    """Whether the largest propensity score leaves room for a comparison; said by the 95th percentile of movers, since the largest is
+    that of one person, with the quantiles of both sides."""
     largest = float(propensity.score.max())
     sides = {"movers": units.treated, "non_movers": ~units.treated}
     quantiles = {name: np.quantile(propensity.score[side], QUANTILES) for name, side in sides.items()}
     table = pd.DataFrame({"quantile": QUANTILES, **quantiles})
     passed = True if largest <= CLEAR_OVERLAP else (None if largest < NO_OVERLAP else False)
-    note = (
-        f"The statistic is the largest propensity score. Up to {CLEAR_OVERLAP} passes; "
-        f"from {NO_OVERLAP} on the weighting estimators have no estimate."
-    )
-    return Check(outcome, "overlap", "Whoever moved could have stayed", largest, None, passed, table, note)
+    note = _("The statistic is the 95th percentile of the movers' propensity scores. The check passes where no score is above {clear}; from "
+             "a score of {none} on the weighting estimators have no estimate.", clear=CLEAR_OVERLAP, none=NO_OVERLAP)  # fmt: skip
+    high = float(table.loc[table["quantile"] == 0.95, "movers"].iloc[0])
+    return Check(outcome, "overlap", _("Whoever moved could have stayed"), high, None, passed, table, note)
 
 
 def check_baseline(outcome: str, rows: pd.DataFrame) -> Check:
@@ -108,12 +107,9 @@ def check_baseline(outcome: str, rows: pd.DataFrame) -> Check:
     table = rows[["estimator", "estimate", "std_error", "p_value"]]
     row = table.set_index("estimator").loc["aipw_baseline"]
     statistic, p_value = (float(v) if np.isfinite(v) else None for v in row[["estimate", "p_value"]])
-    null = "Before the move, movers had the outcome of non-movers with the same covariates"
-    note = (
-        "The statistic is the doubly robust estimate on the baseline outcome, which is the estimate in "
-        "levels less the "
-        "one in differences. Differences remove a gap that stays; a gap that grows needs an earlier wave."
-    )
+    null = _("Before the move, movers had the outcome of non-movers with the same covariates")
+    note = _("The statistic is the doubly robust estimate on the baseline outcome, which is the estimate in levels less the one in "
+             "differences. Differences remove a gap that stays; a gap that grows needs an earlier wave.")  # fmt: skip
     rejected = p_value is not None and p_value < 1 - LEVEL
     return Check(
         outcome, "baseline_outcome", null, statistic, p_value, False if rejected else None, table, note

@@ -15,6 +15,7 @@ from scipy import stats
 from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
+from relocation_analysis.language import _
 
 MULTIPLES = (1, 2, 3)
 BOUNDS = ("covariate", "multiple", "r2_treatment", "r2_outcome", "estimate", "std_error", "statistic",
@@ -74,8 +75,8 @@ def regress(outcome, treatment, covariates: Mapping[str, np.ndarray], controls) 
     given = np.column_stack([controls, *columns.values()])
     rest = _residual(treatment, given)
     if rest @ rest <= 1e-10 * (treatment @ treatment):
-        raise InputError("The treatment must vary given the covariates", "they explain all of it",
-                         "drop the covariates that do")  # fmt: skip
+        raise InputError(_("The treatment must vary given the covariates"), _("they explain all of it"),
+                         _("drop the covariates that do"))  # fmt: skip
     estimate = float(rest @ outcome / (rest @ rest))
     left = _squares(outcome, np.column_stack([given, treatment]))
     df = len(outcome) - np.linalg.matrix_rank(given) - 1
@@ -171,17 +172,15 @@ def check_confounding(name: str, regression: Regression, multiples: Sequence[flo
     multiples : of the table; the smallest of them decides.
     """
     found = sensitivity_to_confounding(regression, multiples)
-    null = "No confounder as strong as an observed covariate could account for the effect"
+    null = _("No confounder as strong as an observed covariate could account for the effect")
     if found.robustness_value_significant == 0:
-        note = "The effect does not differ from zero to begin with."
+        note = _("The effect does not differ from zero to begin with.")
         return Check(name, "confounding", null, found.robustness_value, None, None, found.bounds, note)
     once = found.bounds[found.bounds["multiple"] == min(multiples)]
     stands = (once["conf_low"] * once["conf_high"] > 0) & (once["estimate"] * regression.estimate > 0)
     passed = bool(stands.all()) if len(once) else None
-    note = (
-        "The statistic is the robustness value. To bring the estimate to zero a confounder would have to explain "
-        f"{found.robustness_value:.1%} of what is left of both treatment and outcome, to take the 95% interval "
-        f"there {found.robustness_value_significant:.1%}; if it explained all that is left of the outcome, "
-        f"{found.partial_r2:.1%} of the treatment. Errors are conventional."
-    )
+    note = _("The statistic is the robustness value. To bring the estimate to zero a confounder would have to explain {zero:.1%} of what is "
+             "left of both treatment and outcome, to take the 95% interval there {interval:.1%}; if it explained all that is left of the "
+             "outcome, {all:.1%} of the treatment. Errors are conventional.",
+             zero=found.robustness_value, interval=found.robustness_value_significant, all=found.partial_r2)  # fmt: skip
     return Check(name, "confounding", null, found.robustness_value, None, passed, found.bounds, note)

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.data.codebook import Outcome, say_level
 from relocation_analysis.data.panel import excluded_rows, present_outcomes
 from relocation_analysis.data.study import Study
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.estimation.access import add_time_account
 from relocation_analysis.estimation.cohort_time import NEVER, base_period
+from relocation_analysis.language import _, join_list
 
 FLOW_COLUMNS = ("outcome", "step", "reason", "rows_dropped", "units_dropped", "rows_left", "units_left")
 
@@ -28,6 +29,7 @@ class Design:
     subgroups : the baseline traits by which effects are split.
     flow : `FLOW_COLUMNS`, every exclusion of every outcome.
     left_out : by outcome, the baseline weight of the movers who have no base period.
+    cells : cells built so far from panels of this design, by what they were built from; see `estimate.outcome_cells`.
     """
 
     panel: pd.DataFrame
@@ -38,6 +40,7 @@ class Design:
     subgroups: tuple[str, ...]
     flow: pd.DataFrame
     left_out: dict[str, float] = field(default_factory=dict)
+    cells: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def kind(self) -> str:
@@ -96,18 +99,18 @@ def _build_roster(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | No
 def _roster_flow(panel: pd.DataFrame, outcome: Outcome, study: Study) -> list[tuple]:
     """Rows of the file, those that an exclusion removes, and those on which the outcome or the design is not known."""
     keep = pd.Series(True, index=panel.index)
-    rows = [(outcome.name, "file", f"rows of the file, one per {study.design.unit}", 0, 0, len(panel), len(panel))]
+    rows = [(outcome.name, "file", _("rows of the file, one per {unit}", unit=say_level(study.design.unit)), 0, 0, len(panel), len(panel))]
     steps = [("excluded", reason, ~flags) for reason, flags in excluded_rows(panel, study, outcome.name)]
     if outcome.age_at is not None:
-        steps.append(("universe", f"not aged {outcome.age_min}-{outcome.age_max}", in_universe(panel, outcome)))
-    steps.append(("missing", "the outcome is not known or not defined", panel[outcome.name].notna()))
+        steps.append(("universe", _("not aged {low}-{high}", low=outcome.age_min, high=outcome.age_max), in_universe(panel, outcome)))
+    steps.append(("missing", _("the outcome is not known or not defined"), panel[outcome.name].notna()))
     settings, before = study.design, f"{outcome.name}_before"
     needed = ("offered", *settings.strata, *settings.covariates) if settings.kind == "offer" else ("relocated",)
     for name in dict.fromkeys((settings.cluster, *needed, *([before] if settings.kind == "comparison" and before in panel else []))):
-        steps.append(("design", f"{name} is not known", panel[name].notna()))
+        steps.append(("design", _("{name} is not known", name=name), panel[name].notna()))
     for step, reason, condition in steps:
         left = keep & condition
-        if left.sum() < keep.sum():
+        if left.sum() < keep.sum() or study.disclosure != "public":
             dropped = int(keep.sum() - left.sum())
             rows.append((outcome.name, step, reason, dropped, dropped, int(left.sum()), int(left.sum())))
         keep = left
@@ -125,7 +128,7 @@ def _wanted(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None) ->
     found = present_outcomes(panel, study)
     for name in names or ():
         if name not in found:
-            raise unknown_name("An outcome of the panel", name, found)
+            raise unknown_name(_("An outcome of the panel"), name, found)
     return {name: outcome for name, outcome in found.items() if names is None or name in names}
 
 
@@ -172,21 +175,22 @@ def _exclude(panel: pd.DataFrame, outcome: Outcome, study: Study, cohorts) -> tu
     steps = [("excluded", reason, ~flags) for reason, flags in excluded_rows(panel, study, outcome.name)]
     if outcome.age_at is not None:
         age = np.floor(panel["age_baseline" if outcome.age_at == "baseline" else "age"])
-        when = "at the first wave" if outcome.age_at == "baseline" else "at the time"
-        steps.append(("universe", f"not aged {outcome.age_min}-{outcome.age_max} {when}", age.between(outcome.age_min, outcome.age_max)))
+        bounds = {"low": outcome.age_min, "high": outcome.age_max}
+        reason = _("not aged {low}-{high} at the first wave", **bounds) if outcome.age_at == "baseline" else _("not aged {low}-{high} at the time", **bounds)
+        steps.append(("universe", reason, age.between(outcome.age_min, outcome.age_max)))
     if outcome.level != study.design.unit and outcome.sampling == "panel":
         founded = panel.groupby(outcome.level, observed=True)["time"].transform("min")
-        steps.append(("split", f"{outcome.level} formed after the first wave", founded == panel["time"].min()))
-    steps.append(("missing", "the outcome is not known or not defined", values.notna()))
+        steps.append(("split", _("{unit} formed after the first wave", unit=say_level(outcome.level)), founded == panel["time"].min()))
+    steps.append(("missing", _("the outcome is not known or not defined"), values.notna()))
     for name in (*study.design.strata, *study.design.covariates):
-        steps.append(("covariate", f"{name} is not known at the first wave", panel[name].notna()))
-    counted = np.logical_and.reduce([np.asarray(condition) for _, _, condition in steps])
+        steps.append(("covariate", _("{name} is not known at the first wave", name=name), panel[name].notna()))
+    counted = np.logical_and.reduce([np.asarray(condition) for *rest, condition in steps])
     times = tuple(np.unique(panel["time"].to_numpy()[counted]))
     no_base = [c for c in cohorts if times and c <= times[-1] and base_period(c, times, study.design.anticipation) is None]
     based = ~panel["cohort"].isin(no_base).to_numpy()
     if no_base:
-        years = ", ".join(f"{c:g}" for c in no_base)
-        steps.append(("no base period", f"cohort {years} moved before a base period was observed", based))
+        years = join_list(f"{c:g}" for c in no_base)
+        steps.append(("no base period", _("cohort {years} moved before a base period was observed", years=years), based))
     rows = _flow(panel, outcome, study, steps)
     left_out = panel[counted & ~based].drop_duplicates(outcome.level)["weight"].sum()
     excluded = values.notna().to_numpy() & ~(counted & based)
@@ -202,11 +206,11 @@ def _flow(panel: pd.DataFrame, outcome: Outcome, study: Study, steps: list[tuple
     if outcome.level != study.design.unit:
         known_first = panel[outcome.name].isna().sort_values(kind="stable").index
         keep = ~panel.loc[known_first, [outcome.level, "time"]].duplicated().reindex(panel.index)
-    rows = [(outcome.name, "file", f"rows of the file, one per {outcome.level} and time", 0, 0, *_count(key, keep))]
+    rows = [(outcome.name, "file", _("rows of the file, one per {unit} and time", unit=say_level(outcome.level)), 0, 0, *_count(key, keep))]
     for step, reason, condition in steps:
         left = keep & condition
         before, after = _count(key, keep), _count(key, left)
-        if before != after:
+        if before != after or study.disclosure != "public":  # elsewhere that a row is there must not say that it drops somebody
             rows.append((outcome.name, step, reason, before[0] - after[0], before[1] - after[1], *after))
         keep = left
     return rows

@@ -9,6 +9,7 @@ import pandas as pd
 from relocation_analysis.estimation.cells import NEVER
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
 from relocation_analysis.estimation.inference import MANY_CLUSTERS
+from relocation_analysis.language import _
 
 TRIM = 0.995  # comparison units with a propensity score from here on get no weight (DRDID, trim.level)
 NO_OVERLAP = 0.999  # a propensity score from here on leaves a contrast without an estimate (R did 2.5.1)
@@ -94,7 +95,7 @@ def doubly_robust_att(
     cohorts, size = _sizes(cohort[present], weight[present], code[present], shape[0])
     effects = CohortTime(
         tuple(contrasts), np.asarray(clusters), att, influence, dropped if jackknife else None,
-        cohorts, size, units[0] > 0, units[1] > 0, units.sum(axis=0),
+        cohorts, size, units[0] > 0, units[1] > 0, units.sum(axis=0), units,
     )  # fmt: skip
     return DoublyRobust(effects, n_trimmed, reason)
 
@@ -217,11 +218,11 @@ def _fit(sample: _Sample, start: np.ndarray | None = None) -> _Fit:
     _check_rank(gram)
     coefficients, score, information = logit(design, treated, weight, start)
     if score.max() >= NO_OVERLAP:
-        raise NotEstimable(f"no overlap: a propensity score of {score.max():.4f}")
+        raise NotEstimable(_("no overlap: a propensity score of {least} or more", least=NO_OVERLAP))
     odds = np.where(score < TRIM, plain * score / (1 - score), 0.0)
     n_trimmed = int(np.sum(~treated & (score >= TRIM)))
     if not odds.sum() > 0:
-        raise NotEstimable(f"no overlap: all {n_trimmed} comparison units are trimmed")
+        raise NotEstimable(_("no overlap: all comparison units are trimmed"))
     shares_treated = np.where(treated, weight, 0.0)
     shares_treated /= shares_treated.sum()
     shares_comparison = odds / odds.sum()
@@ -232,11 +233,12 @@ def _fit(sample: _Sample, start: np.ndarray | None = None) -> _Fit:
 
 
 def _check_counts(treated: np.ndarray, coefficients: int) -> None:
-    for side, n in (("treated", int(treated.sum())), ("comparison", int((~treated).sum()))):
-        if n == 0:
-            raise NotEstimable(f"no {side} unit is observed at both times")
-        if n < coefficients:
-            raise NotEstimable(f"{n} {side} units for {coefficients} coefficients")
+    for side, nobody, few in (
+        (treated, _("no treated unit is observed at both times"), _("fewer treated units than the {k} coefficients", k=coefficients)),
+        (~treated, _("no comparison unit is observed at both times"), _("fewer comparison units than the {k} coefficients", k=coefficients)),
+    ):
+        if side.sum() < max(coefficients, 1):
+            raise NotEstimable(few if side.any() else nobody)
 
 
 def _check_rank(gram: np.ndarray) -> None:
@@ -245,7 +247,7 @@ def _check_rank(gram: np.ndarray) -> None:
         eigenvalues = np.linalg.eigvalsh(gram / np.outer(diagonal, diagonal))
         if eigenvalues[0] > COLLINEAR * eigenvalues[-1]:
             return
-    raise NotEstimable("the covariates are collinear or constant among the comparison units")
+    raise NotEstimable(_("the covariates are collinear or constant among the comparison units"))
 
 
 def logit(design: np.ndarray, success: np.ndarray, weight: np.ndarray, start: np.ndarray | None = None):
@@ -271,7 +273,7 @@ def logit(design: np.ndarray, success: np.ndarray, weight: np.ndarray, start: np
     coefficients = np.zeros(design.shape[1]) if start is None else start
     predictor = design @ coefficients
     total, converged = weight.sum(), False
-    for _ in range(LOGIT_STEPS):
+    for attempt in range(LOGIT_STEPS):  # noqa: B007
         probability = 1 / (1 + np.exp(-np.clip(predictor, -700, 700)))
         gradient = design.T @ (weight * (success - probability))
         information = design.T @ ((weight * probability * (1 - probability))[:, None] * design)
@@ -286,7 +288,7 @@ def logit(design: np.ndarray, success: np.ndarray, weight: np.ndarray, start: np
         largest = max(np.abs(change).max(), 1e-300)
         damping = np.log1p(largest) / largest
         coefficients, predictor = coefficients + damping * step, predictor + damping * change
-    raise NotEstimable("the logit of the propensity score did not converge")
+    raise NotEstimable(_("the logit of the propensity score did not converge"))
 
 
 def _influence(sample: _Sample, fit: _Fit, code: np.ndarray, k: int) -> np.ndarray:

@@ -11,6 +11,7 @@ EFFECT_COLUMNS = (
     "band_low", "band_high", "n_units", "n_clusters_treated", "n_clusters_comparison",
 )  # fmt: skip
 MAIN_ESTIMATORS = ("callaway_santanna", "ols_strata", "aipw_differences", "aipw_levels")  # one a kind of design
+SUPPORT_COLUMNS = ("n_treated", "n_comparison", "thin")
 TEXT_COLUMNS = ("outcome", "domain", "subgroup", "estimator", "estimand", "aggregation", "arm", "se_type")
 
 
@@ -24,11 +25,15 @@ class Effects:
     influence : clusters x rows of `table`. Column j sums to about zero and the square root of its sum of squares is
         `std_error[j]`. None where an estimator has none, then there is no band either.
     clusters : the labels of the rows of `influence`.
+    support : `SUPPORT_COLUMNS`, one row a row of `table`: the units on either side of the effect, and why too few stand behind
+        it for it to be shown where data are not public (from `support.mark_thin`; blank where enough do, missing where nobody
+        decided). None where it is not known.
     """
 
     table: pd.DataFrame
     influence: np.ndarray | None
     clusters: np.ndarray | None
+    support: pd.DataFrame | None = None
 
     def select(self, **equal) -> "Effects":
         """The rows whose columns equal the given values; influence values follow."""
@@ -37,18 +42,28 @@ class Effects:
             values = value if isinstance(value, (list, tuple, set)) else [value]
             keep &= self.table[column].isin(values).to_numpy()
         influence = None if self.influence is None else self.influence[:, keep]
-        return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters)
+        support = None if self.support is None else self.support[keep].reset_index(drop=True)
+        return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters, support)
 
 
 def join_effects(parts: list[Effects]) -> Effects:
     """Stack effects; a cluster that a part does not have has influence zero there."""
     table = pd.concat([p.table for p in parts], ignore_index=True)
+    support = pd.concat([support_of(p) for p in parts], ignore_index=True)
     if any(p.influence is None for p in parts):
-        return Effects(table, None, None)
+        return Effects(table, None, None, support)
     clusters = np.unique(np.concatenate([p.clusters for p in parts]))
     influence = np.zeros((len(clusters), len(table)))
     start = 0
     for p in parts:
         influence[np.searchsorted(clusters, p.clusters), start : start + len(p.table)] = p.influence
         start += len(p.table)
-    return Effects(table, influence, clusters)
+    return Effects(table, influence, clusters, support)
+
+
+def support_of(effects: Effects) -> pd.DataFrame:
+    """The support of effects; where it is not known, every unit of an effect counts on both sides and nothing is decided."""
+    if effects.support is not None:
+        return effects.support.set_axis(effects.table.index)
+    units = effects.table["n_units"].astype(float)
+    return pd.DataFrame({"n_treated": units, "n_comparison": units, "thin": None}).astype({"thin": object})

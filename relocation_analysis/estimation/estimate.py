@@ -1,6 +1,8 @@
 """From a design to effects: every outcome, aggregation and subgroup, with errors, intervals and bands."""
 
+import weakref
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ from relocation_analysis.estimation.cohort_time import (
 )
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, SUPPORT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.inference import (
     Errors,
     adjust_holm,
@@ -33,6 +35,7 @@ from relocation_analysis.estimation.inference import (
     random_signs,
 )
 from relocation_analysis.estimation.roster import estimate_roster
+from relocation_analysis.estimation.support import mark_thin
 from relocation_analysis.randomness import generator
 
 MAIN, UNIVERSAL = "callaway_santanna", "callaway_santanna_universal"
@@ -50,15 +53,15 @@ def estimate(design: Design) -> Effects:
     `offer` gives the intention to treat and the effect on those whom it moved, a `comparison` weighting and doubly robust.
     """
     if design.kind != "rollout":
-        return estimate_roster(design)
-    return join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()])
+        return mark_thin(estimate_roster(design), design.study.threshold)
+    return mark_thin(join_effects([_estimate_outcome(design, outcome) for outcome in design.outcomes.values()]), design.study.threshold)
 
 
 def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
     cells = outcome_cells(design, outcome)
     main = contrasts_of(design, outcome, design.study.design.base_period)
     parts = [effects_of(design, outcome, cells, main, MAIN, ALL_AGGREGATIONS)]
-    exposed = tuple(c for c in main if HEADLINE_EXPOSURES[0] <= c.event_time <= HEADLINE_EXPOSURES[1])
+    exposed = headline_contrasts(main)
     for trait in usable_subgroups(design, outcome):
         for value in sorted(v for v in cells.rows[trait].unique() if pd.notna(v)):
             keep = (cells.rows[trait] == value).to_numpy()
@@ -86,6 +89,11 @@ def contrasts_of(
     )
 
 
+def headline_contrasts(contrasts: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
+    """The contrasts of the exposures that the headline averages over."""
+    return tuple(c for c in contrasts if HEADLINE_EXPOSURES[0] <= c.event_time <= HEADLINE_EXPOSURES[1])
+
+
 def outcome_cells(design: Design, outcome: Outcome) -> Cells:
     """The cells from which every estimate of an outcome comes, those of the robustness checks included."""
     early = design.study.design.anticipation
@@ -93,14 +101,24 @@ def outcome_cells(design: Design, outcome: Outcome) -> Cells:
               for a in (early, early + 1) for c in contrasts_of(design, outcome, base, comparison, a)]  # fmt: skip
     pairs = tuple(sorted({(c.time, c.base) for c in wanted}))
     by = dict.fromkeys((*design.study.design.strata, *usable_subgroups(design, outcome)))
-    return build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, tuple(by))
+    return _keep_cells(design, outcome, pairs, tuple(by))
 
 
 def level_cells(design: Design, outcome: Outcome) -> Cells:
     """Cells of levels by time, whatever the sampling: for raw means and for the estimators shown as benchmarks."""
     by = design.study.design.strata
     levels = outcome.model_copy(update={"sampling": "repeated"})
-    return build_cells(_columns(design, outcome, by), levels, (), design.cluster, by)
+    return _keep_cells(design, levels, (), by)
+
+
+def _keep_cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
+    """The cells of an outcome, built once for a panel: a check that changes the panel gets cells of its own."""
+    key = (id(design.panel), outcome, pairs, design.cluster, by)
+    panel, cells = design.cells.get(key, (lambda: None, None))
+    if panel() is not design.panel:
+        cells = build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, by)
+        design.cells[key] = weakref.ref(design.panel), cells
+    return cells
 
 
 def _columns(design: Design, outcome: Outcome, by) -> pd.DataFrame:
@@ -129,12 +147,23 @@ def effects_of(
     adjusted: bool = True,
 ) -> Effects:
     """Effects from one set of contrasts, aggregated, with their errors; `adjusted` for the study's covariates if it has any."""
-    if adjusted and is_adjusted(design, outcome):
-        fit = fit_adjusted(design, outcome, contrasts, subgroup).effects
-    else:
-        settings = design.study.design
-        fit = estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+    fit = fit_contrasts(design, outcome, cells, contrasts, subgroup, adjusted)
     return effects_of_fit(design, outcome, fit, estimator, aggregations, subgroup)
+
+
+def fit_contrasts(
+    design: Design,
+    outcome: Outcome,
+    cells: Cells,
+    contrasts: tuple[Contrast, ...],
+    subgroup: str = "all",
+    adjusted: bool = True,
+) -> CohortTime:
+    """Cohort-time effects of one set of contrasts, by the study's estimator."""
+    if adjusted and is_adjusted(design, outcome):
+        return fit_adjusted(design, outcome, contrasts, subgroup).effects
+    settings = design.study.design
+    return estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
 
 
 def effects_of_fit(
@@ -155,7 +184,9 @@ def effects_of_fit(
     table = _with_bands(table, errors, multipliers_of(design, outcome, fit.clusters))
     table = table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup, estimator=estimator,
                          estimand="att", arm="", p_adjusted=np.nan)  # fmt: skip
-    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters)
+    units = aggregated.by_side.sum(1)
+    support = pd.DataFrame({"n_treated": units[0], "n_comparison": units[1], "thin": None}).astype({"thin": object})
+    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters, support)
 
 
 def is_adjusted(design: Design, outcome: Outcome) -> bool:
@@ -195,9 +226,13 @@ def _covariate_matrix(first: pd.DataFrame, design: Design) -> np.ndarray:
 def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
     """(draws, K) random signs, keyed by seed, province and outcome; a cluster has the same signs in every subgroup."""
     everyone = np.unique(design.panel[design.cluster].to_numpy())
-    stream = generator(design.study.seed, design.study.province or "all", outcome.name, "multipliers")
-    signs = random_signs(stream, design.study.design.draws, len(everyone))
-    return signs[:, np.searchsorted(everyone, clusters)]
+    key = (design.study.seed, design.study.province or "all", outcome.name, "multipliers")
+    return _signs(key, design.study.design.draws, len(everyone))[:, np.searchsorted(everyone, clusters)]
+
+
+@lru_cache(maxsize=2)
+def _signs(key: tuple, draws: int, clusters: int) -> np.ndarray:
+    return random_signs(generator(*key), draws, clusters)
 
 
 def _tidy(wanted: tuple[Aggregation, ...], aggregated, errors: Errors) -> pd.DataFrame:
@@ -236,7 +271,8 @@ def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effect
     table = pd.concat([effects.table, row], ignore_index=True)
     order = np.argsort(table["event_time"].to_numpy(), kind="stable")
     influence = np.c_[effects.influence, np.zeros(len(effects.clusters))][:, order]
-    return replace(effects, table=table.iloc[order].reset_index(drop=True), influence=influence)
+    support = pd.concat([effects.support, pd.DataFrame([(0.0, 0.0, None)], columns=list(SUPPORT_COLUMNS))], ignore_index=True)
+    return Effects(table.iloc[order].reset_index(drop=True), influence, effects.clusters, support.iloc[order].reset_index(drop=True))
 
 
 def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:

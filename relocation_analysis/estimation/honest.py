@@ -18,6 +18,7 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.honest_relative import relative_interval
 from relocation_analysis.estimation.honest_smooth import fixed_length_interval, list_estimators
 from relocation_analysis.estimation.inference import LEVEL
+from relocation_analysis.language import _, join_sentences, mark
 
 Interval = Callable[[float], tuple[float, float]]  # of M
 
@@ -102,29 +103,34 @@ def _checked(beta, sigma, pre: int, weights) -> tuple[np.ndarray, np.ndarray, np
     post = len(beta) - pre
     if pre < 1 or post < 1 or len(weights) != post or not weights.any():
         raise InputError(
-            "Honest intervals need a coefficient before the base period and a weighted one after it",
-            f"{pre} before, {post} after, {np.count_nonzero(weights)} of {len(weights)} weights not 0",
-            "leave the base out of beta and give one weight per later coefficient",
+            _("Honest intervals need a coefficient before the base period and a weighted one after it"),
+            _("{pre} before, {post} after, {n} of {total} weights not 0",
+              pre=pre, post=post, n=np.count_nonzero(weights), total=len(weights)),
+            _("leave the base out of beta and give one weight per later coefficient"),
         )
     rank = np.linalg.matrix_rank(sigma, hermitian=True)
     if sigma.shape != (len(beta),) * 2 or rank < len(beta):
         raise InputError(
-            "The covariance of the event-study coefficients must have full rank",
-            f"rank {rank}, shape {sigma.shape}, {len(beta)} coefficients",
-            "use more clusters than coefficients, or fewer event times",
+            _("The covariance of the event-study coefficients must have full rank"),
+            _("rank {rank}, shape {shape}, {n} coefficients", rank=rank, shape=sigma.shape, n=len(beta)),
+            _("use more clusters than coefficients, or fewer event times"),
         )
     return beta, sigma, weights
 
 
 NULLS = {
-    "relative_magnitudes": "The effect stands if trends part after the move by as much as they ever did before",
-    "smoothness": "The effect stands if a linear difference in trends went on after the move",
+    "relative_magnitudes": mark("The effect stands if trends part after the move by as much as they ever did before"),
+    "smoothness": mark("The effect stands if a linear difference in trends went on after the move"),
 }
 NOTES = {
-    "relative_magnitudes": "The statistic is the breakdown value: how many times the largest step before the move "
-    "a step after it may be before the interval covers zero. It fails below 1.",
-    "smoothness": "The statistic is the breakdown value: how much the slope of the difference in trends may change "
-    "a period, in the unit of the outcome, before the interval covers zero. It fails where a line is enough.",
+    "relative_magnitudes": mark(
+        "The statistic is the breakdown value: how many times the largest step before the move a step after it may be before the "
+        "interval covers zero. It fails below 1."
+    ),
+    "smoothness": mark(
+        "The statistic is the breakdown value: how much the slope of the difference in trends may change a period, in the unit of the "
+        "outcome, before the interval covers zero. It fails where a line is enough."
+    ),
 }
 
 
@@ -145,16 +151,16 @@ def check_honest(name: str, beta, sigma, event_times, weights, restriction: str,
 
     Returns a `Check` whose statistic is the breakdown value and whose table is M, low, high.
     """
-    null, label = NULLS[restriction], f"honest_{restriction}"
+    null, label = _(NULLS[restriction]), f"honest_{restriction}"
     beta, sigma, times, weights = (np.asarray(a, dtype=float) for a in (beta, sigma, event_times, weights))
     keep = _unbroken(times, reference)
     pre = int((times[keep] < reference).sum())
     rank = np.linalg.matrix_rank(sigma[np.ix_(keep, keep)], hermitian=True)
-    obstacle = ("There is no wave before the base period." if pre == 0 else
-                "The effect includes waves beyond a gap." if weights[~keep].any() or pre == keep.sum() else
-                "There are fewer clusters than event times." if rank < keep.sum() else "")  # fmt: skip
+    obstacle = (_("There is no wave before the base period.") if pre == 0 else
+                _("The effect includes waves beyond a gap.") if weights[~keep].any() or pre == keep.sum() else
+                _("There are fewer clusters than event times.") if rank < keep.sum() else "")  # fmt: skip
     if obstacle:
-        return Check(name, label, null, None, None, None, None, f"{obstacle} It cannot be judged.")
+        return Check(name, label, null, None, None, None, None, join_sentences([obstacle, _("It cannot be judged.")]))
     beta, sigma, weights = beta[keep], sigma[np.ix_(keep, keep)], weights[keep][pre:]
     error = float(np.sqrt(weights @ sigma[pre:, pre:] @ weights))
     if restriction == "relative_magnitudes":
@@ -162,11 +168,11 @@ def check_honest(name: str, beta, sigma, event_times, weights, restriction: str,
     else:
         found, needed = smoothness(beta, sigma, pre, weights, error * np.array(CURVATURES)), 0.0
     if abs(weights @ beta[pre:]) < stats.norm.ppf((1 + LEVEL) / 2) * error:
-        note = "The effect does not differ from zero even where trends are parallel."
+        note = _("The effect does not differ from zero even where trends are parallel.")
         return Check(name, label, null, None, None, None, found.table, note)
     statistic = found.breakdown if np.isfinite(found.breakdown) else None
     passed = bool(found.breakdown >= needed)
-    return Check(name, label, null, statistic, None, passed, found.table, NOTES[restriction])
+    return Check(name, label, null, statistic, None, passed, found.table, _(NOTES[restriction]))
 
 
 def _unbroken(times: np.ndarray, reference: float) -> np.ndarray:

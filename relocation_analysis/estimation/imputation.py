@@ -11,8 +11,6 @@ outcome, it is not: alpha is then the level of a village and cohort, and who is 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
@@ -111,14 +109,16 @@ def fit_two_way(weight: np.ndarray, total: np.ndarray) -> TwoWay:
 
 def _tied(observed: np.ndarray) -> np.ndarray:
     """(R, C) True where a row and a column belong to the same connected component of the observations."""
-    rows, columns = observed.shape
     some, present = observed.any(1), observed.any(0)
     if observed[some].all(0).any():
         return some[:, None] & present
-    edges = np.nonzero(observed)
-    graph = csr_array((np.ones(len(edges[0])), (edges[0], edges[1] + rows)), shape=(rows + columns,) * 2)
-    label = connected_components(graph, directed=False)[1]
-    return label[:rows, None] == label[rows:]
+    seen = observed.astype(float)
+    reach = (seen.T @ seen) > 0
+    while True:  # columns that share a row, then those that share a row with these, until no more is reached
+        further = (reach.astype(float) @ reach) > 0
+        if (further == reach).all():
+            return (seen @ reach) > 0
+        reach = further
 
 
 def impute_cohort_time(
@@ -150,18 +150,20 @@ def impute_cohort_time(
     att = _averages(grid, model.fitted, untreated, contrasts)
     shape = (len(grid.clusters), len(contrasts))
     influence, units, flags = np.zeros(shape), np.zeros(shape), np.zeros((2, *shape), dtype=bool)
+    by_side = np.zeros((2, *shape))
     for j in np.flatnonzero(np.isfinite(att)):
         used = _used(grid, model.fitted, untreated, contrasts[j])
         compared = (grid.weight > 0) & untreated & used.any(0)
         influence[:, j] = _influence(grid, model, used)
         flags[0, :, j], flags[1, :, j] = (grid.by_cluster(cell.any(1).astype(float)) > 0 for cell in (used, compared))
         units[:, j] = grid.by_cluster((grid.count * (used | compared)).sum(1))
+        by_side[:, :, j] = [grid.by_cluster((grid.count * cell).max(1)) for cell in (used, compared)]
     dropped = None
     if jackknife:
         dropped = np.array([_averages_without(grid, k, anticipation, contrasts) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.tile(np.bincount(g, cells.size) / shape[0], (shape[0], 1))
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units)
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
 
 
 def _used(grid: CellGrid, fitted, untreated, contrast: Contrast) -> np.ndarray:

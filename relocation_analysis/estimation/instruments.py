@@ -7,6 +7,7 @@ from scipy import stats
 
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
+from relocation_analysis.language import _
 
 STRONG_F = 104.7
 WEAK_F = 10.0
@@ -79,25 +80,23 @@ def hull(robust_set) -> tuple[float, float]:
 def describe_set(robust_set, form: str = "{:.4g}") -> str:
     """The set in words."""
     if not robust_set:
-        return "empty: no effect agrees with the data"
+        return _("empty: no effect agrees with the data")
     if robust_set == ((-np.inf, np.inf),):
-        return "the whole line: the data exclude no effect"
-    ends = [
-        ["minus infinity" if x == -np.inf else "infinity" if x == np.inf else form.format(x) for x in pair] for pair in robust_set
-    ]
-    text = " or ".join(f"from {low} to {high}" for low, high in ends)
-    unbounded = np.isinf(robust_set).any()
-    return text + (", unbounded: the first stage is too weak to exclude more" if unbounded else "")
+        return _("the whole line: the data exclude no effect")
+    infinite = {-np.inf: _("minus infinity"), np.inf: _("infinity")}
+    ends = [[infinite.get(x) or form.format(x) for x in pair] for pair in robust_set]
+    text = _(" or ").join(_("from {low} to {high}", low=low, high=high) for low, high in ends)
+    return _("{set}, unbounded: the first stage is too weak to exclude more", set=text) if np.isinf(robust_set).any() else text
 
 
 def check_first_stage(name: str, late: Late | None) -> Check:
     """Whether the offer moved take-up enough for the usual interval, and the Anderson-Rubin set that needs no such thing."""
-    null = f"The offer moves take-up: the first-stage F, clustered, is {WEAK_F:g} or more"
+    null = _("The offer moves take-up: the first-stage F, clustered, is {f:g} or more", f=WEAK_F)
     if late is None:
         return Check(name, "first_stage", null, None, None, False, None,
-                     "Take-up does not vary with the offer, or not at all: there is no effect of moving to estimate.")  # fmt: skip
-    inside = "below" if late.first_stage_f < STRONG_F else "above"
+                     _("Take-up does not vary with the offer, or not at all: there is no effect of moving to estimate."))  # fmt: skip
+    inside = _("below") if late.first_stage_f < STRONG_F else _("above")
     return Check(name, "first_stage", null, float(late.first_stage_f), None, bool(late.first_stage_f >= WEAK_F), None,
-                 f"The Anderson-Rubin 95% set is {describe_set(late.robust_set)}. F is {inside} {STRONG_F}, from which the usual "
-                 "interval covers 95% whatever the correlation (Lee, McCrary, Moreira & Porter 2022). The effect is one on those "
-                 "whom the offer moved, if the offer did nothing but move them and kept nobody from moving.")  # fmt: skip
+                 _("The Anderson-Rubin 95% set is {set}. F is {inside} {f}, from which the usual interval covers 95% whatever the correlation "
+                   "(Lee, McCrary, Moreira & Porter 2022). The effect is one on those whom the offer moved, if the offer did nothing but move "
+                   "them and kept nobody from moving.", set=describe_set(late.robust_set), inside=inside, f=STRONG_F))  # fmt: skip

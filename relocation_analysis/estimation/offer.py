@@ -4,6 +4,8 @@ The frame has one row per unit, with `offered` (0/1), and where known `relocated
 `weight`. Every regression runs on its own complete cases.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -15,7 +17,7 @@ from relocation_analysis.estimation.clustered import (
     least_squares,
     leave_one_out,
 )
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, MANY_CLUSTERS, pointwise_interval
 from relocation_analysis.estimation.instruments import Late, hull, two_stage
 from relocation_analysis.estimation.offer_design import Offer, complete_cases, regression, require_offer, weights_of
@@ -110,7 +112,7 @@ def _coefficients(frame, name: str, offer: Offer, estimand: str, pooled: str = "
 
 
 def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, aggregation: str) -> list[Effects]:
-    """One regression on a dummy for each side."""
+    """One regression on a dummy for each side. Behind a first stage stand those who took the offer up."""
     if len(rows) == 0:
         return []
     dummies = np.column_stack([side.to_numpy(dtype=float) for side in sides.values()])
@@ -128,8 +130,10 @@ def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, a
         if few_clusters(offer, min(*treated, comparison))
         else np.full(fit.influence.shape[:2], np.nan)
     )
+    behind = rows[name].eq(1) if estimand == "first_stage" else pd.Series(True, index=rows.index)
+    units = [(int((side & behind).sum()), int(base.sum())) for side in sides.values()]
     return [
-        _row(fit.coefficient[m, 0], fit.influence[:, m, 0], left[:, m], system.labels, offer, estimator=ITT, estimand=estimand,
+        _row(fit.coefficient[m, 0], fit.influence[:, m, 0], left[:, m], system.labels, offer, units[m], estimator=ITT, estimand=estimand,
              arm=arm, aggregation=aggregation, n_units=len(rows), n_clusters_treated=treated[m], n_clusters_comparison=comparison)
         for m, arm in enumerate(sides)
     ]  # fmt: skip
@@ -142,11 +146,12 @@ def _late_rows(frame, name: str, offer: Offer, late: Late) -> list[Effects]:
     sides = {column: first[0].table[column].iloc[0] for column in ("n_units", "n_clusters_treated", "n_clusters_comparison")}
     few = few_clusters(offer, min(sides["n_clusters_treated"], sides["n_clusters_comparison"]))
     left = late_without_each(system) if few else np.full(len(system.labels), np.nan)
-    main = _row(late.estimate, late.influence, left, system.labels, offer, estimator=LATE, estimand="late", **sides)
+    units = tuple(first[0].support.iloc[0, :2].astype(int))
+    main = _row(late.estimate, late.influence, left, system.labels, offer, units, estimator=LATE, estimand="late", **sides)
     low, high = hull(late.robust_set)
     blank = dict.fromkeys(("std_error", "statistic", "p_value"), np.nan)
     robust = main.table.assign(estimator=ROBUST, se_type="", conf_low=low, conf_high=high, **blank)
-    return [*first, main, Effects(robust, np.zeros_like(main.influence), main.clusters)]
+    return [*first, main, replace(main, table=robust, influence=np.zeros_like(main.influence))]
 
 
 def late_without_each(system: Partialled) -> np.ndarray:
@@ -161,8 +166,8 @@ def few_clusters(offer: Offer, smaller: int) -> bool:
     return offer.few_clusters == "jackknife" and smaller < MANY_CLUSTERS
 
 
-def _row(estimate, influence, left_out, labels, offer: Offer, n_clusters_treated, n_clusters_comparison, **entries) -> Effects:
-    """One effect with the error that its number of clusters calls for."""
+def _row(estimate, influence, left_out, labels, offer: Offer, units: tuple, n_clusters_treated, n_clusters_comparison, **entries) -> Effects:
+    """One effect with the error that its number of clusters calls for; `units` on either side."""
     smaller, se_type = min(n_clusters_treated, n_clusters_comparison), "cluster_cr1"
     if few_clusters(offer, smaller):
         influence, se_type = jackknife_influence(estimate, left_out), "cluster_jackknife"
@@ -175,13 +180,12 @@ def _row(estimate, influence, left_out, labels, offer: Offer, n_clusters_treated
         "estimate": estimate, "std_error": error, "se_type": se_type, "statistic": statistic, "p_value": p_value,
         "conf_low": low, "conf_high": high,
         "n_clusters_treated": n_clusters_treated, "n_clusters_comparison": n_clusters_comparison}  # fmt: skip
-    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], influence[:, None], labels)
+    support = pd.DataFrame([(*units, None)], columns=list(SUPPORT_COLUMNS))
+    return Effects(pd.DataFrame([row])[list(EFFECT_COLUMNS)], influence[:, None], labels, support)
 
 
 def _labelled(parts: list[Effects], outcome: Outcome, subgroup: str) -> Effects:
     if not parts:
         return Effects(pd.DataFrame(columns=list(EFFECT_COLUMNS)), np.zeros((0, 0)), np.array([]))
     joined = join_effects(parts)
-    return Effects(
-        joined.table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup), joined.influence, joined.clusters
-    )
+    return replace(joined, table=joined.table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup))

@@ -1,10 +1,12 @@
 """Checks of an offer: its draw, its balance, its errors side by side, who is observed, and whether anybody took it up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from relocation_analysis.data.codebook import say_level
 from relocation_analysis.estimation.bounds import check_bounds, lee_bounds
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.clustered import (
@@ -25,6 +27,8 @@ from relocation_analysis.estimation.offer_design import (
     weights_of,
 )
 from relocation_analysis.estimation.randomisation import Randomised, check_randomisation, randomise
+from relocation_analysis.language import _, join_clauses, join_sentences, mark
+from relocation_analysis.estimation.support import count_fewest
 
 
 def check_offer(
@@ -59,22 +63,23 @@ def is_estimable(frame: pd.DataFrame, outcome: str, offer: Offer) -> bool:
 
 def check_strata(frame: pd.DataFrame, outcome: str, offer: Offer) -> Check:
     """Strata in which the offer does not vary: their units stay, are counted in N and K, and tell nothing of the effect."""
-    null = "The offer varies within every stratum"
+    null = _("The offer varies within every stratum")
     rows = complete_cases(frame, offer, outcome)
     if not offer.strata:
-        return Check(outcome, "strata", null, None, None, None, None, "The study has no strata.")
+        return Check(outcome, "strata", null, None, None, None, None, _("The study has no strata."))
     strata = rows.groupby(list(offer.strata), observed=True)["offered"].agg(["size", "sum"]).reset_index()
     strata = strata.rename(columns={"size": "n_units", "sum": "n_offered"})
     same = (strata["n_offered"] == 0) | (strata["n_offered"] == strata["n_units"])
     told = int(strata.loc[~same, "n_units"].sum())
     lone = int((strata["n_units"] == 1).sum())
-    note = (f"The statistic is the number of units in strata where the offer varies, of {len(rows):,}. In {same.sum():,} of "
-            f"{len(strata):,} strata it does not; {lone:,} strata hold one unit. Their units are kept and counted, and the "
-            "effect does not come from them.")  # fmt: skip
+    say = offer.shown.count
+    note = _("The statistic is the number of units in strata where the offer varies, of {n}. In {same} of {total:,} strata it does not; {lone} "
+             "strata hold one unit. Their units are kept and counted, and the effect does not come from them.",
+             n=say(len(rows)), same=say(same.sum()), total=len(strata), lone=say(lone))  # fmt: skip
     return Check(outcome, "strata", null, float(told), None, not same.any(), strata[same].reset_index(drop=True), note)
 
 
-NAMED = {"cluster_cr1": "CR1", "cluster_jackknife": "jackknife"}
+NAMED = {"cluster_cr1": mark("CR1"), "cluster_jackknife": mark("jackknife")}
 
 
 def check_errors(frame: pd.DataFrame, outcome: str, offer: Offer, clusters: tuple[str, ...]) -> Check:
@@ -83,12 +88,12 @@ def check_errors(frame: pd.DataFrame, outcome: str, offer: Offer, clusters: tupl
     sizes = table["std_error"].dropna()
     ratio = float(sizes.max() / sizes.min()) if len(sizes) else None
     agree = (table["p_value"] < 1 - LEVEL).nunique() == 1
-    listed = "; ".join(f"{NAMED[row.se_type]} by {row.cluster} {row.std_error:.4g} (p {row.p_value:.3f})" for row in table.itertuples())
-    note = (f"The statistic is the largest error over the smallest: {listed}. " +
-            ("They lead to the same conclusion at 5%." if agree else "They do not lead to the same conclusion at 5%."))  # fmt: skip
-    return Check(
-        outcome, "errors", "The conclusion does not depend on how the error is computed", ratio, None, agree, table, note
-    )
+    listed = join_clauses(_("{error} by {cluster} {size:.4g} (p {p:.3f})", error=_(NAMED[row.se_type]), cluster=say_level(row.cluster),
+                            size=row.std_error, p=row.p_value) for row in table.itertuples())  # fmt: skip
+    note = join_sentences([_("The statistic is the largest error over the smallest: {listed}.", listed=listed),
+                           _("They lead to the same conclusion at 5%.") if agree else _("They do not lead to the same conclusion at 5%.")])  # fmt: skip
+    null = _("The conclusion does not depend on how the error is computed")
+    return Check(outcome, "errors", null, ratio, None, agree, table, note)
 
 
 def _errors(frame: pd.DataFrame, outcome: str, offer: Offer, cluster: str) -> pd.DataFrame:
@@ -108,7 +113,7 @@ def _errors(frame: pd.DataFrame, outcome: str, offer: Offer, cluster: str) -> pd
 def check_redrawn(frame: pd.DataFrame, outcome: str, offer: Offer, draws: int, generator: np.random.Generator) -> Check:
     """Randomisation inference on the rows of the estimate."""
     if not offer.assigned:
-        return check_randomisation(outcome, None, "how the offer was drawn is not known")
+        return check_randomisation(outcome, None, _("how the offer was drawn is not known"))
     return check_randomisation(outcome, redraw(frame, outcome, offer, draws, generator))
 
 
@@ -138,14 +143,16 @@ def check_selection(frame: pd.DataFrame, outcome: str, offer: Offer, draws: int,
     seen = frame.index.isin(rows.index)
     roster = frame.assign(**{offer.cluster: cluster, outcome: frame[outcome].where(seen), "observed": seen.astype(float)})
     roster = complete_cases(roster, offer)
-    _, observed = offer_system(roster, "observed", offer)
+    observed = offer_system(roster, "observed", offer)[1]
     fit = least_squares(observed)
     error = fit.std_error[0, 0]
     p_value = pointwise_interval(fit.coefficient[0, 0], error, len(observed.labels) - 1)[1] if error > 0 else np.nan
     bounds = lee_bounds(roster[outcome].to_numpy(dtype=float), roster["offered"].to_numpy(), controls_of(roster, offer),
                         roster[offer.cluster].to_numpy(), _combine(roster, _nesting(roster, offer)), weights_of(roster),
                         draws, generator)  # fmt: skip
-    return check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value))
+    check = check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value), offer.shown)
+    seen = roster.groupby("offered")["observed"]
+    return replace(check, table=check.table.assign(fewest=int(np.minimum(seen.sum(), seen.size() - seen.sum()).min())))
 
 
 def _nesting(rows: pd.DataFrame, offer: Offer) -> tuple[str, ...]:
@@ -157,21 +164,22 @@ def check_balance(frame: pd.DataFrame, columns: tuple[str, ...], offer: Offer) -
     """Each trait from before the offer as an outcome of the same regression, Holm-adjusted."""
     require_offer(frame, offer)
     table = pd.DataFrame([_balance_row(frame, name, offer) for name in columns],
-                         columns=["covariate", "mean_not_offered", "difference", "std_error", "p_value", "n_units"])  # fmt: skip
+                         columns=["covariate", "mean_not_offered", "difference", "std_error", "p_value", "n_units", "fewest"])  # fmt: skip
     table["p_adjusted"] = adjust_holm(table["p_value"].to_numpy())
     smallest = table["p_adjusted"].min()
     known = bool(np.isfinite(smallest))
-    return Check("", "balance", "Before the offer, those offered were like the others", None, float(smallest) if known else None,
+    return Check("", "balance", _("Before the offer, those offered were like the others"), None, float(smallest) if known else None,
                  bool(smallest >= 1 - LEVEL) if known else None, table,
-                 "Each trait is an outcome of the offer's regression; the p-value is the smallest, Holm-adjusted.")  # fmt: skip
+                 _("Each trait is an outcome of the offer's regression; the p-value is the smallest, Holm-adjusted."))  # fmt: skip
 
 
 def _balance_row(frame: pd.DataFrame, name: str, offer: Offer) -> tuple:
     if not is_estimable(frame, name, offer):
-        return name, np.nan, np.nan, np.nan, np.nan, len(complete_cases(frame, offer, name))
+        return name, np.nan, np.nan, np.nan, np.nan, len(complete_cases(frame, offer, name)), 0
     rows, system = offer_system(frame, name, offer)
     fit = least_squares(system)
     estimate, error = fit.coefficient[0, 0], fit.std_error[0, 0]
     p_value = pointwise_interval(estimate, error, len(system.labels) - 1)[1] if error > 0 else np.nan
     other = rows[rows["offered"] == 0]
-    return name, np.average(other[name], weights=weights_of(other)), estimate, error, p_value, len(rows)
+    fewest = min(count_fewest(side, rows[name]) for _offered, side in rows.groupby("offered")[name])
+    return name, np.average(other[name], weights=weights_of(other)), estimate, error, p_value, len(rows), fewest

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from relocation_analysis.data.panel import suggest_map
+from relocation_analysis.data.shown import Shown
 from relocation_analysis.errors import InputError, nearest, unknown_name
 from relocation_analysis.estimation.clustered import Partialled, partial_out
+from relocation_analysis.language import _
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Offer:
     drawn_within : columns whose combinations are the blocks of the draw; None means the strata.
     base_arm : the arm with which the others are compared; "" without arms.
     few_clusters : "jackknife" takes the jackknife error below 50 clusters a side; "ignore" keeps CR1.
+    shown : how the notes of checks say counts and shares of people: all as they are by default.
     """
 
     cluster: str = "village"
@@ -31,6 +35,7 @@ class Offer:
     drawn_within: tuple[str, ...] | None = None
     base_arm: str = ""
     few_clusters: str = "jackknife"
+    shown: Shown = Shown()
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -45,40 +50,42 @@ def require_offer(frame: pd.DataFrame, offer: Offer) -> None:
                                *(["arm"] if offer.base_arm else [])]):  # fmt: skip
         if name not in frame.columns:
             close = nearest(name, frame.columns)
-            raise InputError("A study of an offer must have the columns of its design",
-                             f"{name!r} is not among the {len(frame.columns)} columns",
-                             f"map it in [columns], for instance {name} = {close!r}" if close else "map it in [columns]")  # fmt: skip
+            raise InputError(_("A study of an offer must have the columns of its design"),
+                             _("{name!r} is not among the {n} columns", name=name, n=len(frame.columns)), suggest_map(name, close))  # fmt: skip
         if frame[name].isna().all():
-            raise InputError("A column of the design must hold values", f"{name!r} is missing on all {len(frame):,} rows",
-                             "leave it out of [design], or fill it in")  # fmt: skip
+            raise InputError(_("A column of the design must hold values"),
+                             _("{name!r} is missing on all {n:,} rows", name=name, n=len(frame)),
+                             _("leave it out of [design], or fill it in"))  # fmt: skip
     for name in ("offered", *(["relocated"] if "relocated" in frame else [])):
         wrong = frame[name].notna() & ~frame[name].isin([0, 1])
         if wrong.any():
-            raise InputError(f"{name} must be 0 or 1", f"{wrong.sum():,} of {len(frame):,} rows have another value, first "
-                             f"{frame.loc[wrong, name].iloc[0]}", "code it as 1 for yes and 0 for no")  # fmt: skip
+            raise InputError(_("{name} must be 0 or 1", name=name),
+                             _("{n:,} of {total:,} rows have another value, first {value}",
+                               n=wrong.sum(), total=len(frame), value=frame.loc[wrong, name].iloc[0]),
+                             _("code it as 1 for yes and 0 for no"))  # fmt: skip
     if frame["offered"].nunique() < 2:
-        raise InputError("Somebody must have been offered and somebody not",
-                         f"offered is {frame['offered'].dropna().iloc[0]:g} on all {len(frame):,} rows",
-                         "add those of the other side; an effect of the offer is a comparison with them")  # fmt: skip
+        raise InputError(_("Somebody must have been offered and somebody not"),
+                         _("offered is {value:g} on all {n:,} rows", value=frame["offered"].dropna().iloc[0], n=len(frame)),
+                         _("add those of the other side; an effect of the offer is a comparison with them"))  # fmt: skip
     if offer.base_arm:
         if offer.base_arm not in set(frame["arm"]):
-            raise unknown_name("The base arm", offer.base_arm, sorted(frame["arm"].dropna().unique()))
-        _require_one_value(frame, "arm", "offered", "An arm must be offered to all of it or to none", "split the arm in two")
+            raise unknown_name(_("The base arm"), offer.base_arm, sorted(frame["arm"].dropna().unique()))
+        _require_one_value(frame, "arm", "offered", _("An arm must be offered to all of it or to none"), _("split the arm in two"))
     if offer.assigned == "cluster":
-        fix = 'correct the offer, or write assigned = "unit" if it was drawn by unit'
-        must = "A cluster must be offered as a whole where the offer was by cluster"
+        fix = _('correct the offer, or write assigned = "unit" if it was drawn by unit')
+        must = _("A cluster must be offered as a whole where the offer was by cluster")
         for column in ("offered", *(["arm"] if offer.base_arm else [])):
             _require_one_value(frame, offer.cluster, column, must, fix)
         for column in offer.blocks:
-            must = "A cluster must lie in one stratum where the offer was by cluster"
-            _require_one_value(frame, offer.cluster, column, must, "correct the cluster or the stratum")
+            must = _("A cluster must lie in one stratum where the offer was by cluster")
+            _require_one_value(frame, offer.cluster, column, must, _("correct the cluster or the stratum"))
 
 
 def _require_one_value(frame: pd.DataFrame, group: str, column: str, must: str, fix: str) -> None:
     several = frame.groupby(group, observed=True)[column].nunique() > 1
     if several.any():
-        raise InputError(must, f"{several.sum():,} of {len(several):,} have more than one value of {column}, first "
-                         f"{group} = {several.index[several][0]}", fix)  # fmt: skip
+        raise InputError(must, _("{n:,} of {total:,} have more than one value of {name}, first {row}", n=several.sum(),
+                                 total=len(several), name=column, row=f"{group} = {several.index[several][0]}"), fix)  # fmt: skip
 
 
 def weights_of(frame: pd.DataFrame) -> np.ndarray:

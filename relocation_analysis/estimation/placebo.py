@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.data.codebook import Outcome, say_level
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.estimation.aggregate import (
     aggregate_effects,
@@ -24,6 +24,7 @@ from relocation_analysis.estimation.clustered import (
 )
 from relocation_analysis.estimation.cohort_time import Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
+from relocation_analysis.estimation.effects import support_of
 from relocation_analysis.estimation.estimate import (
     MAIN,
     contrasts_of,
@@ -39,9 +40,10 @@ from relocation_analysis.estimation.inference import (
     adjust_holm,
 )
 from relocation_analysis.estimation.sample import estimate_extra
+from relocation_analysis.language import _, join_sentences
 
 PLACEBO_YEARS = (1, 2, 3)
-PERCENTILES = (5, 50, 95)
+PERCENTILES = (5, 95)
 LEVELS = ("village", "site", "county")
 
 
@@ -52,7 +54,7 @@ def check_placebo_dates(design: Design, name: str, years: tuple[int, ...] = PLAC
     are left out.
     """
     outcome, early = design.outcomes[name], design.study.design.anticipation
-    null = "Moves dated some years too early have no effect"
+    null = _("Moves dated some years too early have no effect")
     before = (design.panel["time"] < design.panel["cohort"].fillna(NEVER) - early).to_numpy()
     rows = []
     for k in years:
@@ -66,14 +68,8 @@ def check_placebo_dates(design: Design, name: str, years: tuple[int, ...] = PLAC
             found = effects_of(earlier, outcome, outcome_cells(earlier, outcome), contrasts, MAIN, ("headline",)).table
             rows += [(k, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
     table = pd.DataFrame(rows, columns=["years_early", "estimate", "std_error", "p_value"])
-    return _smallest_p(
-        name,
-        "placebo_dates",
-        null,
-        table,
-        "No wave lies early enough before the moves.",
-        "Each row dates all moves some years early and uses no observation after the true move.",
-    )
+    return _smallest_p(name, "placebo_dates", null, table, _("No wave lies early enough before the moves."),
+                       _("Each row dates all moves some years early and uses no observation after the true move."))  # fmt: skip
 
 
 def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check:
@@ -88,7 +84,7 @@ def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check
     rows = []
     for name in names:
         if name not in design.outcomes:
-            raise unknown_name("A placebo outcome", name, design.outcomes)
+            raise unknown_name(_("A placebo outcome"), name, design.outcomes)
         outcome = design.outcomes[name]
         found = effects_of(
             design,
@@ -107,14 +103,9 @@ def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check
         ).table
         rows += [(trait, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
     table = pd.DataFrame(rows, columns=["placebo", "estimate", "std_error", "p_value"])
-    return _smallest_p(
-        "",
-        "placebo_outcomes",
-        "The move does not change what it cannot change",
-        table,
-        "The panel has nothing that a move cannot change.",
-        "Each trait is that of the first wave; only a change of who is observed can move it.",
-    )
+    return _smallest_p("", "placebo_outcomes", _("The move does not change what it cannot change"), table,
+                       _("The panel has nothing that a move cannot change."),
+                       _("Each trait is that of the first wave; only a change of who is observed can move it."))  # fmt: skip
 
 
 def _traits(design: Design) -> dict[str, pd.Series]:
@@ -142,7 +133,7 @@ def _smallest_p(outcome: str, name: str, null: str, table: pd.DataFrame, nothing
         float(smallest) if known else None,
         bool(smallest >= 1 - LEVEL) if known else None,
         table,
-        f"{note} The p-value is the smallest, Holm-adjusted.",
+        join_sentences([note, _("The p-value is the smallest, Holm-adjusted.")]),
     )
 
 
@@ -153,7 +144,7 @@ def level_labels(design: Design, outcome: Outcome, level: str) -> pd.Series:
     the design, so the sites are compared with the villages of those who stayed.
     """
     if level not in design.panel:
-        raise unknown_name("A level of clustering", level, [name for name in LEVELS if name in design.panel])
+        raise unknown_name(_("A level of clustering"), level, [name for name in LEVELS if name in design.panel])
     own = design.panel.groupby(outcome.level, observed=True)[level].transform("first")
     own = own.astype(object).where(own.notna(), None)
     rest = design.panel[design.cluster].astype(str)
@@ -171,7 +162,8 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     """The headline with errors clustered at each level that the panel has: origin village, destination site, county.
 
     The rule for few clusters (`cluster_errors`) is applied at each. Returns level, estimate, std_error, se_type,
-    p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison; no row where there is no headline.
+    p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison, n_units, those on the smaller side; no row where
+    there is no headline.
     """
     outcome, parts = design.outcomes[name], []
     levels = [
@@ -182,7 +174,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         found = effects_of(
             other, outcome, outcome_cells(other, outcome), contrasts_of(other, outcome, "varying"), MAIN, ("headline",)
         )
-        parts.append(found.table.assign(level=level))
+        parts.append(found.table.assign(level=level, n_units=support_of(found)[["n_treated", "n_comparison"]].min(axis=1)))
     columns = [
         "level",
         "estimate",
@@ -193,6 +185,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         "conf_high",
         "n_clusters_treated",
         "n_clusters_comparison",
+        "n_units",
     ]
     return pd.concat(parts, ignore_index=True)[columns]
 
@@ -205,7 +198,7 @@ def check_leave_one_out(design: Design, name: str, level: str | None = None) -> 
     level : another level to leave out, such as `site`; the clusters of the design by default.
     """
     outcome, label = design.outcomes[name], level or design.cluster
-    null = f"No single {label} carries the effect"
+    null = _("No single {unit} carries the effect", unit=say_level(label))
     other = design if label == design.cluster else at_level(design, outcome, label)
     contrasts = contrasts_of(other, outcome, "varying")
     if is_adjusted(other, outcome):
@@ -215,33 +208,17 @@ def check_leave_one_out(design: Design, name: str, level: str | None = None) -> 
     wanted = list_aggregations(fit, ("headline",))
     found = aggregate_effects(fit, wanted)
     if not wanted or found.jackknife is None:
-        return Check(
-            name,
-            f"leave_one_{label}_out",
-            null,
-            None,
-            None,
-            None,
-            None,
-            "There is no headline to leave anything out of.",
-        )
+        return Check(name, f"leave_one_{label}_out", null, None, None, None, None, _("There is no headline to leave anything out of."))
     sides = found.treated if label == "site" else found.treated | found.comparison
     involved = sides[:, 0] & np.isfinite(found.jackknife[:, 0])
-    values = np.percentile(found.jackknife[involved, 0], PERCENTILES) if involved.any() else np.full(3, np.nan)
-    table = pd.DataFrame({"percentile": PERCENTILES, "estimate": values})
+    values = np.percentile(found.jackknife[involved, 0], PERCENTILES) if involved.any() else np.full(len(PERCENTILES), np.nan)
+    table = pd.DataFrame({"percentile": PERCENTILES, "estimate": values, "clusters": int(involved.sum())})
     estimate, change = found.estimate[0], float(np.abs(values - found.estimate[0]).max())
     alike = bool((np.sign(values) == np.sign(estimate)).all()) if involved.any() else None
-    return Check(
-        name,
-        f"leave_one_{label}_out",
-        null,
-        change if involved.any() else None,
-        None,
-        alike,
-        table,
-        f"Over {int(involved.sum())} estimates without one {label} each. The statistic is how far the 5th or 95th "
-        f"percentile lies from {estimate:.4g}; the check fails where the sign changes.",
-    )
+    return Check(name, f"leave_one_{label}_out", null, change if involved.any() else None, None, alike, table,
+                 _("Over {n} estimates without one {unit} each. The statistic is how far the 5th or 95th percentile lies from {estimate:.4g}; "
+                   "the check fails where the sign changes.",
+                   n=design.study.show_count(involved.sum()), unit=say_level(label), estimate=estimate))  # fmt: skip
 
 
 def clustered_test(system: Partialled) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -268,12 +245,9 @@ def check_spillover(design: Design, name: str) -> Check:
     units behind a mean, errors by county (`clustered_test`). Beside it the headline whose comparison comes only
     from counties where no more than the median share moves: with spillover it differs.
     """
-    outcome, null = (
-        design.outcomes[name],
-        "Those who have not moved do not respond to the moves of others in their county",
-    )
+    outcome, null = design.outcomes[name], _("Those who have not moved do not respond to the moves of others in their county")
     if "county" not in design.panel:
-        return Check(name, "spillover", null, None, None, None, None, "The panel has no county.")
+        return Check(name, "spillover", null, None, None, None, None, _("The panel has no county."))
     share = moved_share(design)
     county = design.panel.groupby(design.cluster, observed=True)["county"].first()
     frame = _changes_before_moving(design, outcome, share, county)
@@ -284,18 +258,9 @@ def check_spillover(design: Design, name: str) -> Check:
         else None
     )
     if system is None or not identified(system).all():
-        return Check(
-            name,
-            "spillover",
-            null,
-            None,
-            None,
-            None,
-            None,
-            "The share that has moved does not differ between counties.",
-        )
-    (slope,), (error,), _, p_value = clustered_test(system)
-    rows = [("change as the share goes from 0 to 1", slope, error), *_by_comparison(design, outcome, share, county)]
+        return Check(name, "spillover", null, None, None, None, None, _("The share that has moved does not differ between counties."))
+    (slope,), (error,), *rest, p_value = clustered_test(system)
+    rows = [(_("change as the share goes from 0 to 1"), slope, error), *_by_comparison(design, outcome, share, county)]
     known = bool(np.isfinite(p_value))
     return Check(
         name,
@@ -305,8 +270,8 @@ def check_spillover(design: Design, name: str) -> Check:
         p_value if known else None,
         bool(p_value >= 1 - LEVEL) if known else None,
         pd.DataFrame(rows, columns=["what", "estimate", "std_error"]),
-        f"The statistic is the change of a not yet moved {design.cluster} as all of its county moves. With spillover "
-        f"the headline is the effect on movers less that on the comparison. {len(system.labels)} counties.",
+        _("The statistic is the change of a not yet moved {unit} as all of its county moves. With spillover the headline is the effect on "
+          "movers less that on the comparison. Number of counties: {n}.", unit=say_level(design.cluster), n=design.study.show_count(len(system.labels))),
     )
 
 
@@ -351,11 +316,11 @@ def _by_comparison(design: Design, outcome: Outcome, share: pd.DataFrame, county
     rows = []
     for label, found in (
         (
-            "headline, all comparisons",
+            _("headline, all comparisons"),
             effects_of(design, outcome, cells, contrasts, MAIN, ("headline",), adjusted=False),
         ),
         (
-            "headline, comparison from counties where few moved",
+            _("headline, comparison from counties where few moved"),
             effects_of(design, outcome, *compared_with(cells, contrasts, near), MAIN, ("headline",), adjusted=False),
         ),
     ):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from relocation_analysis.errors import InputError, unknown_name
 from relocation_analysis.estimation.doubly_robust import NotEstimable, logit
+from relocation_analysis.language import _
 
 COLLINEAR = 1e-8  # part of a standardised covariate that the ones before it leave unexplained
 SEPARATED = 1e-10  # a score this close to 0 or 1 belongs to a trait that only one side has
@@ -87,33 +88,33 @@ def check_units(table: pd.DataFrame, covariates: tuple[str, ...]) -> Units:
     )
     for name in wanted:
         if name not in table:
-            raise unknown_name("A column of the comparison", name, table.columns)
+            raise unknown_name(_("A column of the comparison"), name, table.columns)
         _check_known(table[name])
     treated = table["treated"].to_numpy(dtype=float)
     if not np.isin(treated, (0, 1)).all():
         raise _wrong(
             table["treated"],
             ~np.isin(treated, (0, 1)),
-            "Treated must be 0 or 1",
-            "code movers 1 and all others 0",
+            _("Treated must be 0 or 1"),
+            _("code movers 1 and all others 0"),
         )
     if treated.min() == treated.max():
         raise InputError(
-            "A comparison must have movers and non-movers",
-            f"treated is {treated[0]:g} in all {len(table)} rows",
-            "check how movers are coded, or compare another group",
+            _("A comparison must have movers and non-movers"),
+            _("treated is {value:g} in all {n} rows", value=treated[0], n=len(table)),
+            _("check how movers are coded, or compare another group"),
         )
     code, clusters = pd.factorize(table["cluster"], sort=True)
     if len(clusters) < 2:
         raise InputError(
-            "A comparison must have at least two clusters",
-            f"all {len(table)} units are in {clusters[0]!r}",
-            "name the column of the level at which relocation was decided",
+            _("A comparison must have at least two clusters"),
+            _("all {n} units are in {cluster!r}", n=len(table), cluster=clusters[0]),
+            _("name the column of the level at which relocation was decided"),
         )
     weight = table["weight"].to_numpy(dtype=float) if "weight" in table else np.ones(len(table))
     if not (weight > 0).all():
         raise _wrong(
-            table["weight"], ~(weight > 0), "A weight must be positive", "drop units that do not count"
+            table["weight"], ~(weight > 0), _("A weight must be positive"), _("drop units that do not count")
         )
     y = table["y1"].to_numpy(dtype=float)[:, None]
     if "y0" in table:
@@ -133,15 +134,15 @@ def _check_known(column: pd.Series) -> None:
         raise _wrong(
             column,
             unknown,
-            f"{column.name} must be known of every unit of a comparison",
-            "drop the units, as a row of the flow, or leave the covariate out",
+            _("{name} must be known of every unit of a comparison", name=column.name),
+            _("drop the units, as a row of the flow, or leave the covariate out"),
         )
 
 
 def _wrong(column: pd.Series, bad: np.ndarray, must: str, fix: str) -> InputError:
     row = int(np.flatnonzero(bad)[0])
-    example = f"{column.name} = {column.iloc[row]} in row {column.index[row]}"
-    found = f"{int(bad.sum())} of {len(bad)} rows, for example {example}"
+    found = _("{n} of {total} rows, for example {name} = {value} in row {row}",
+              n=int(bad.sum()), total=len(bad), name=column.name, value=column.iloc[row], row=column.index[row])  # fmt: skip
     return InputError(must, found, fix)
 
 
@@ -166,10 +167,9 @@ def _columns(table: pd.DataFrame, covariates: tuple[str, ...]) -> tuple[np.ndarr
     left = np.r_[left, np.zeros(len(columns) - len(left))]
     for name, is_constant, part in zip(columns, constant, left, strict=True):
         if is_constant or part <= COLLINEAR:
-            what = "is the same for every unit" if is_constant else "follows from the covariates before it"
-            raise InputError(
-                "Covariates must vary and not repeat each other", f"{name} {what}", f"leave {name} out"
-            )
+            what = (_("{name} is the same for every unit", name=name) if is_constant else
+                    _("{name} follows from the covariates before it", name=name))  # fmt: skip
+            raise InputError(_("Covariates must vary and not repeat each other"), what, _("leave {name} out", name=name))
     return x, tuple(columns)
 
 
@@ -190,17 +190,16 @@ def estimate_propensity(units: Units, start: np.ndarray | None = None) -> Propen
         coefficients, score, information = logit(design, treated, weight, start)
     except NotEstimable as error:
         raise InputError(
-            "The propensity score must be estimable", str(error), "leave covariates out"
+            _("The propensity score must be estimable"), str(error), _("leave covariates out")
         ) from error
     predictor = design @ coefficients
     if predictor[treated].min() > predictor[~treated].max():
         strongest = units.names[int(np.abs(coefficients[1:]).argmax())]
         sides = int(treated.sum()), int((~treated).sum())
-        problem = f"all {sides[0]} movers have a higher score than any of the {sides[1]} non-movers"
         raise InputError(
-            "Covariates must not tell movers from non-movers without an error",
-            problem,
-            f"leave out what decides who moves ({strongest!r} weighs most): nobody is left to compare with",
+            _("Covariates must not tell movers from non-movers without an error"),
+            _("all {moved} movers have a higher score than any of the {stayed} non-movers", moved=sides[0], stayed=sides[1]),
+            _("leave out what decides who moves ({name!r} weighs most): nobody is left to compare with", name=strongest),
         )
     influence = np.linalg.solve(information, (design * (weight * (treated - score))[:, None]).T).T
     return Propensity(coefficients, predictor, score, influence)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.clustered import Partialled, least_squares
+from relocation_analysis.language import _, join_sentences
 
 ROWS_AT_ONCE = 2_000_000
 TIE = 1e-9
@@ -38,7 +39,7 @@ def randomise(system: Partialled, offered, draw_unit, block, draws: int, generat
     draws : how many.
     generator : source of the draws.
     """
-    _, first, unit = np.unique(draw_unit, return_index=True, return_inverse=True)
+    first, unit = np.unique(draw_unit, return_index=True, return_inverse=True)[1:]
     assignment = np.asarray(offered, dtype=float)[first]
     blocks = np.unique(np.asarray(block)[first], return_inverse=True)[1]
     fit = least_squares(system)
@@ -88,15 +89,13 @@ def _log10_assignments(assignment: np.ndarray, blocks: np.ndarray) -> float:
 def check_randomisation(name: str, result: Randomised | None, reason: str = "") -> Check:
     """Fisher's test of the effect of the offer, by the t statistic, which in large samples also has the right size for the
     null of no average effect. It is a second p-value of the estimate, so it informs and does not judge."""
-    null = "The offer has no effect on anyone"
+    null = _("The offer has no effect on anyone")
     if result is None:
-        return Check(name, "randomisation", null, None, None, None, None, f"Not drawn: {reason}.")
+        return Check(name, "randomisation", null, None, None, None, None, _("Not drawn: {reason}.", reason=reason))
     table = pd.DataFrame(
         {"statistic": ["coefficient", "t"], "p_value": [result.p_coefficient, result.p_t], "draws": result.draws}
     )
-    few = (
-        " There are few assignments: no smaller p-value can be had." if result.log10_assignments < np.log10(result.draws) else ""
-    )
-    return Check(name, "randomisation", null, None, result.p_t, None, table,
-                 f"The assignment was drawn again {result.draws:,} times within its blocks; p is by the t statistic, "
-                 f"{result.p_coefficient:.3f} by the coefficient.{few}")  # fmt: skip
+    note = _("The assignment was drawn again {draws:,} times within its blocks; p is by the t statistic, {p:.3f} by the coefficient.",
+             draws=result.draws, p=result.p_coefficient)  # fmt: skip
+    few = _("There are few assignments: no smaller p-value can be had.") if result.log10_assignments < np.log10(result.draws) else ""
+    return Check(name, "randomisation", null, None, result.p_t, None, table, join_sentences([note, few]))

@@ -32,6 +32,7 @@ from relocation_analysis.estimation.sensitivity import (
     check_single_cohorts,
 )
 from relocation_analysis.estimation.specification_curve import check_specifications, specification_curve
+from relocation_analysis.estimation.support import mark_checks
 from relocation_analysis.estimation.twfe_weights import check_twfe_weights
 
 
@@ -46,7 +47,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
     """
     power = design_power(effects, design.outcomes)
     if design.kind != "rollout":
-        return [*run_roster_checks(design), *(check_power(power, name) for name in power["outcome"])]
+        return mark_checks([*run_roster_checks(design), *(check_power(power, name) for name in power["outcome"])], effects)
     checks = [check_balance(design), check_attrition(design), check_placebo_outcomes(design), check_clusters(design, effects)]
     for name, outcome in design.outcomes.items():
         if name not in set(power["outcome"]):  # no effect can be estimated: these two say why
@@ -60,7 +61,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
     if shown in set(power["outcome"]) and not is_adjusted(design, design.outcomes[shown]):  # the curve adjusts for nothing
         curve = specification_curve(design, shown)
         checks.append(replace(check_specifications(shown, curve), table=curve))
-    return checks
+    return mark_checks(checks, effects)
 
 
 def _check_outcome(design: Design, effects: Effects, name: str) -> list[Check]:

@@ -17,13 +17,14 @@ from relocation_analysis.estimation.offer import estimate_offer, estimate_take_u
 from relocation_analysis.estimation.offer_checks import check_balance, check_offer, is_estimable
 from relocation_analysis.estimation.offer_design import Offer, complete_cases, controls_of
 from relocation_analysis.estimation.wild import check_wild
+from relocation_analysis.language import _, join_clauses
 from relocation_analysis.randomness import generator
 
 
 def roster_of(design: Design, name: str, size: bool = True) -> pd.DataFrame:
     """The rows for which an outcome is defined, observed or not; without `size`, those left out for their size too."""
     keep = in_universe(design.panel, design.outcomes[name])
-    for _, flags in excluded_rows(design.panel, design.study, name, size):
+    for reason, flags in excluded_rows(design.panel, design.study, name, size):
         keep &= ~flags
     return design.panel[keep]
 
@@ -32,7 +33,7 @@ def offer_of(design: Design) -> Offer:
     """How the offer of a study was made."""
     settings = design.study.design
     return Offer(settings.cluster, settings.strata, settings.covariates, settings.assigned, settings.drawn_within,
-                 settings.base_arm, settings.few_clusters)  # fmt: skip
+                 settings.base_arm, settings.few_clusters, design.study.shown)  # fmt: skip
 
 
 def estimate_roster(design: Design) -> Effects:
@@ -100,12 +101,15 @@ def run_roster_checks(design: Design) -> list[Check]:
         if is_estimable(frame, name, offer) and "weight" not in frame:
             x = np.column_stack([rows["offered"], controls_of(rows, offer)])
             x = x if offer.strata else np.column_stack([x, np.ones(len(rows))])
-            checks.append(check_wild(name, rows[name].to_numpy(), x, rows[offer.cluster].to_numpy(), 0, stream("wild")))
+            checks.append(check_wild(name, rows[name].to_numpy(), x, rows[offer.cluster].to_numpy(), 0, stream("wild"), offer.shown))
     return checks
 
 
 def _check_exclusions(design: Design, name: str, frame: pd.DataFrame) -> list[Check]:
-    """The effect with the rows that the study excludes for their size: it should not hang on them."""
+    """The effect with the rows that the study excludes for their size: it should not hang on them.
+
+    The difference that so few rows make would tell what they hold: unless the data are public, only the verdict is given.
+    """
     chosen = [r for r in design.study.exclude if r.largest is not None and (r.outcomes is None or name in r.outcomes)]
     if not chosen:
         return []
@@ -115,10 +119,15 @@ def _check_exclusions(design: Design, name: str, frame: pd.DataFrame) -> list[Ch
     table.insert(0, "rows", list(parts))
     same = bool((table["p_value"] < 1 - LEVEL).nunique() == 1)
     first, second = table.iloc[0], table.iloc[1]
-    return [Check(name, "exclusions", "The conclusion does not hang on the rows that the study leaves out for their size",
-                  float(second["estimate"] - first["estimate"]), None, same, table,
-                  f"With them the effect is {second['estimate']:.3f} ({second['std_error']:.3f}), without them {first['estimate']:.3f} "
-                  f"({first['std_error']:.3f}); left out: {'; '.join(r.reason for r in chosen)}.")]  # fmt: skip
+    null = _("The conclusion does not hang on the rows that the study leaves out for their size")
+    reasons = join_clauses(design.study.say_reason(rule.reason) for rule in chosen)
+    if design.study.shown.threshold:
+        return [Check(name, "exclusions", null, None, None, same, None,
+                      _("The effect with them would tell what they hold: only the verdict is given. Left out: {reasons}.", reasons=reasons))]  # fmt: skip
+    return [Check(name, "exclusions", null, float(second["estimate"] - first["estimate"]), None, same, table,
+                  _("With them the effect is {with_them:.3f} ({error_with:.3f}), without them {without:.3f} ({error_without:.3f}); left out: {reasons}.",
+                    with_them=second["estimate"], error_with=second["std_error"], without=first["estimate"],
+                    error_without=first["std_error"], reasons=reasons))]  # fmt: skip
 
 
 def _check_confounding(design: Design, outcome: Outcome) -> Check:

@@ -21,19 +21,22 @@ from relocation_analysis.estimation.estimate import (
 )
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL, MANY_CLUSTERS, adjust_holm
 from relocation_analysis.estimation.power import POWER
+from relocation_analysis.estimation.support import count_fewest
+from relocation_analysis.language import _, join_sentences
 
 
 def raw_means(design: Design, name: str) -> pd.DataFrame:
-    """Weighted mean of an outcome by cohort and time, from cells: cohort (NaN = never), time, mean, n."""
+    """Weighted mean of an outcome by cohort and time, from cells: cohort (NaN = never), time, mean, n, clusters."""
     cells = level_cells(design, design.outcomes[name])
     cohort = cells.rows["cohort"].to_numpy(dtype=float)
     rows = []
     for value in np.unique(cohort):
         keep = cohort == value
         weight, total, count = (a[keep].sum(0) for a in (cells.weight, cells.total, cells.count))
-        rows += [(np.nan if value == NEVER else value, t, total[i] / weight[i], int(count[i]))
+        there = [cells.rows.loc[keep, "cluster"][part > 0].nunique() for part in cells.weight[keep].T]
+        rows += [(np.nan if value == NEVER else value, t, total[i] / weight[i], int(count[i]), there[i])
                  for i, t in enumerate(cells.columns) if weight[i] > 0]  # fmt: skip
-    return pd.DataFrame(rows, columns=["cohort", "time", "mean", "n"])
+    return pd.DataFrame(rows, columns=["cohort", "time", "mean", "n", "clusters"])
 
 
 def movers(cohort: pd.Series, design: Design) -> pd.Series:
@@ -44,7 +47,8 @@ def movers(cohort: pd.Series, design: Design) -> pd.Series:
 
 def baseline_balance(design: Design) -> pd.DataFrame:
     """Weighted means at the first wave of movers and of those who stayed (see `movers`), and their standardised difference
-    (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference."""
+    (difference over the pooled standard deviation; Imbens & Rubin 2015, section 14.2): covariate, moved, stayed, difference, and
+    the fewest units that a mean tells of (of a share: those who have it, or have it not, on either side)."""
     first = design.panel[design.panel["time"] == design.times[0]]
     moved = movers(first["cohort"], design)
     columns = {}
@@ -59,8 +63,9 @@ def baseline_balance(design: Design) -> pd.DataFrame:
         (one, variance_one), (zero, variance_zero) = (
             _moments(values[side & values.notna()], first["weight"]) for side in (moved, ~moved))
         spread = np.sqrt((variance_one + variance_zero) / 2)
-        rows.append((name, one, zero, (one - zero) / spread if spread > 0 else np.nan))
-    return pd.DataFrame(rows, columns=["covariate", "moved", "stayed", "difference"])
+        fewest = min(count_fewest(values[side & values.notna()], values) for side in (moved, ~moved))
+        rows.append((name, one, zero, (one - zero) / spread if spread > 0 else np.nan, fewest))
+    return pd.DataFrame(rows, columns=["covariate", "moved", "stayed", "difference", "fewest"])
 
 
 def _moments(values: pd.Series, weight: pd.Series) -> tuple[float, float]:
@@ -76,9 +81,9 @@ def check_balance(design: Design) -> Check:
     """Whether movers differed from never-movers at the first wave. Levels may differ; trends may not."""
     table = baseline_balance(design)
     largest = float(table["difference"].abs().max()) if table["difference"].notna().any() else None
-    return Check("", "balance", "At the first wave movers were like those who stayed, or moved last where nobody stayed", largest, None, None, table,
-                 "The statistic is the largest standardised difference. The design allows levels to differ; what differs may "
-                 "also have had another trend.")  # fmt: skip
+    return Check("", "balance", _("At the first wave movers were like those who stayed, or moved last where nobody stayed"), largest, None,
+                 None, table, _("The statistic is the largest standardised difference. The design allows levels to differ; what differs "
+                                "may also have had another trend."))  # fmt: skip
 
 
 def check_attrition(design: Design) -> Check:
@@ -92,23 +97,26 @@ def check_attrition(design: Design) -> Check:
     sums = grid.groupby([movers(grid["cohort"], design).rename("moved"), "time"])[["seen", "weight"]].sum()
     table = (sums["seen"] / sums["weight"]).unstack("moved")
     table = table.rename(columns={True: "moved", False: "stayed"}).rename_axis(columns=None).reset_index()
-    null = "Relocation does not change who is observed"
+    for flag, side in ((True, "moved"), (False, "stayed")):  # of whom a share tells: those seen, or those lost
+        found = grid.loc[movers(grid["cohort"], design) == flag].groupby("time")["observed"]
+        table[f"fewest_{side}"] = np.minimum(found.sum(), found.size() - found.sum()).reindex(table["time"]).to_numpy()
+    null = _("Relocation does not change who is observed")
     if (grid["observed"] == 1).all():
-        return Check("", "attrition", null, 0.0, None, True, table, "Every unit of the first wave is observed at every wave.")
+        return Check("", "attrition", null, 0.0, None, True, table, _("Every unit of the first wave is observed at every wave."))
     effects = estimate_extra(design, grid, "observed", settings.unit).table
     if effects.empty:
-        return Check("", "attrition", null, None, None, None, table, "The panel allows no comparison after the move.")
+        return Check("", "attrition", null, None, None, None, table, _("The panel allows no comparison after the move."))
     estimate, p_value = effects["estimate"].iloc[0], effects["p_value"].iloc[0]
     known = bool(np.isfinite(p_value))
     return Check("", "attrition", null, float(estimate), float(p_value) if known else None,
                  bool(p_value >= 1 - LEVEL) if known else None, table,
-                 "The statistic is the effect on the share of the first wave's units that are observed.")  # fmt: skip
+                 _("The statistic is the effect on the share of the first wave's units that are observed."))  # fmt: skip
 
 
 def check_composition(design: Design, name: str) -> Check:
     """For an outcome whose universe moves: whether relocation changed who is in the universe."""
     outcome = design.outcomes[name]
-    null = "Relocation does not change who is in the universe of the outcome"
+    null = _("Relocation does not change who is in the universe of the outcome")
     rows = design.panel[design.panel[name].notna()]
     found = {}
     if "age" in rows:
@@ -123,13 +131,13 @@ def check_composition(design: Design, name: str) -> Check:
         results += [(trait, row.estimate, row.std_error, row.p_value) for row in effects.itertuples()]
     table = pd.DataFrame(results, columns=["trait", "estimate", "std_error", "p_value"])
     if table.empty:
-        return Check(name, "composition", null, None, None, None, table, "The panel has no baseline trait to compare.")
+        return Check(name, "composition", null, None, None, None, table, _("The panel has no baseline trait to compare."))
     table["p_adjusted"] = adjust_holm(table["p_value"].to_numpy())
     smallest = table["p_adjusted"].min()
     known = bool(np.isfinite(smallest))
     return Check(name, "composition", null, None, float(smallest) if known else None,
                  bool(smallest >= 1 - LEVEL) if known else None, table,
-                 "Each trait is an outcome of the main estimator; the p-value is the smallest, Holm-adjusted.")  # fmt: skip
+                 _("Each trait is an outcome of the main estimator; the p-value is the smallest, Holm-adjusted."))  # fmt: skip
 
 
 def estimate_extra(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str = "panel") -> Effects:
@@ -153,30 +161,31 @@ def check_coverage(design: Design, name: str) -> Check:
         last = [c.event_time for c, a in zip(contrasts, fit.att, strict=True) if c.cohort == cohort and np.isfinite(a)]
         rows.append((cohort, size[cohort], max([e for e in last if e >= 0], default=np.nan)))
     share = headline_coverage(fit, design.left_out.get(name, 0.0))
-    return Check(name, "coverage", "Every mover-year at exposures 0 to 3 can be compared", share, None, None,
+    return Check(name, "coverage", _("Every mover-year at exposures 0 to 3 can be compared"), share, None, None,
                  pd.DataFrame(rows, columns=["cohort", "size", "last_exposure"]),
-                 "The statistic is the share of mover-years covered; the rest lie after the last wave, in years without a wave, "
-                 "or have no base period or comparison.")  # fmt: skip
+                 _("The statistic is the share of mover-years covered; the rest lie after the last wave, in years without a wave, "
+                   "or have no base period or comparison."))  # fmt: skip
 
 
 def check_adjustment(design: Design, name: str) -> Check:
     """What became of the adjustment for continuous covariates: effects without an estimate, comparison units trimmed."""
     outcome = design.outcomes[name]
-    null = "Every cohort-time effect is adjusted for the study's covariates"
+    null = _("Every cohort-time effect is adjusted for the study's covariates")
     if not is_adjusted(design, outcome):
         return Check(name, "adjustment", null, None, None, False, None,
-                     "The outcome's universe moves, so its units have no value at the first wave: it is not adjusted.")  # fmt: skip
+                     _("The outcome's universe moves, so its units have no value at the first wave: it is not adjusted."))  # fmt: skip
     contrasts = contrasts_of(design, outcome, "varying")
     fit = fit_adjusted(design, outcome, contrasts)
     table = pd.DataFrame({"cohort": [c.cohort for c in contrasts], "time": [c.time for c in contrasts],
                           "trimmed": fit.n_trimmed, "reason": fit.reason})  # fmt: skip
     lost = int((table["reason"] != "").sum())
-    note = "The statistic is the number of cohort-time effects without an estimate."
+    note = [_("The statistic is the number of cohort-time effects without an estimate.")]
     if lost:
-        note += f" First reason: {table.loc[table['reason'] != '', 'reason'].iloc[0]}."
+        note.append(_("First reason: {reason}.", reason=table.loc[table["reason"] != "", "reason"].iloc[0]))
     if fit.n_trimmed.sum():
-        note += f" Comparison units without weight for lack of overlap: up to {fit.n_trimmed.max()} in one effect."
-    return Check(name, "adjustment", null, float(lost), None, lost == 0, table, note)
+        most = design.study.show_count(fit.n_trimmed.max())
+        note.append(_("Comparison units without weight for lack of overlap, in the effect with most of them: {n}.", n=most))
+    return Check(name, "adjustment", null, float(lost), None, lost == 0, table, join_sentences(note))
 
 
 def headline_shares(design: Design) -> dict[str, float]:
@@ -189,9 +198,9 @@ def check_clusters(design: Design, effects: Effects) -> Check:
     table = effects.table.query("aggregation == 'headline' and subgroup == 'all' and estimator == @MAIN")
     table = table[["outcome", "n_clusters_treated", "n_clusters_comparison", "se_type"]].reset_index(drop=True)
     fewest = int(table[["n_clusters_treated", "n_clusters_comparison"]].min(axis=None)) if len(table) else 0
-    note = (f"From {MANY_CLUSTERS} clusters on each side errors come from influence values, from {FEWEST_CLUSTERS} to "
-            f"{MANY_CLUSTERS - 1} from the cluster jackknife with t quantiles; below {FEWEST_CLUSTERS} none is given.")  # fmt: skip
-    return Check("", "few_clusters", f"There are {MANY_CLUSTERS} clusters or more on each side", float(fewest), None,
+    note = _("From {many} clusters on each side errors come from influence values, from {few} to {most} from the cluster jackknife with t "
+             "quantiles; below {few} none is given.", many=MANY_CLUSTERS, few=FEWEST_CLUSTERS, most=MANY_CLUSTERS - 1)  # fmt: skip
+    return Check("", "few_clusters", _("There are {n} clusters or more on each side", n=MANY_CLUSTERS), float(fewest), None,
                  fewest >= MANY_CLUSTERS, table, note)  # fmt: skip
 
 
@@ -200,6 +209,6 @@ def check_power(power: pd.DataFrame, name: str) -> Check:
     table = power[power["outcome"] == name].reset_index(drop=True)
     found = float(table["power"].max())
     known = bool(np.isfinite(found))
-    return Check(name, "power", "The design finds the benchmark effect of the outcome with 80% power or more",
+    return Check(name, "power", _("The design finds the benchmark effect of the outcome with 80% power or more"),
                  found if known else None, None, bool(found >= POWER) if known else None, table,
-                 "The statistic is the power, from the standard error and the benchmark, not from the estimate.")  # fmt: skip
+                 _("The statistic is the power, from the standard error and the benchmark, not from the estimate."))  # fmt: skip

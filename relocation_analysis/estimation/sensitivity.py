@@ -28,6 +28,7 @@ from relocation_analysis.estimation.estimate import (
 from relocation_analysis.estimation.honest import NULLS, check_honest
 from relocation_analysis.estimation.inference import LEVEL, joint_test
 from relocation_analysis.estimation.power import POWER
+from relocation_analysis.language import _, mark
 
 
 def check_pretrends(design: Design, effects: Effects, name: str) -> Check:
@@ -42,9 +43,9 @@ def check_pretrends(design: Design, effects: Effects, name: str) -> Check:
     reference = float(base.max()) if len(base) else -1.0
     before = ((table["event_time"] < reference) & table["std_error"].notna()).to_numpy()
     shown = table.loc[before, ["event_time", "estimate", "std_error"]].reset_index(drop=True)
-    null = "Before the move, outcomes of movers and of the comparison moved in parallel"
+    null = _("Before the move, outcomes of movers and of the comparison moved in parallel")
     if not before.any():
-        return Check(name, "pre_trends", null, None, None, None, shown, "No wave before the base period: it cannot be tested.")
+        return Check(name, "pre_trends", null, None, None, None, shown, _("No wave before the base period: it cannot be tested."))
     error = table.loc[before, "std_error"].to_numpy()
     draws = multipliers_of(design, design.outcomes[name], rows.clusters) @ (rows.influence[:, before] / error)
     statistic, p_value, critical = joint_test(stats.norm.isf(table.loc[before, "p_value"].to_numpy() / 2), draws)
@@ -53,7 +54,7 @@ def check_pretrends(design: Design, effects: Effects, name: str) -> Check:
     worth = slope * (HEADLINE_EXPOSURES[1] - reference)
     shown = shown.assign(detectable_slope=slope, worth_at_exposure_3=worth)
     return Check(name, "pre_trends", null, statistic, p_value, False if p_value < 1 - LEVEL else None, shown,
-                 "A test that does not reject is no proof: the table behind it has the slope that it detects with 80% power.")  # fmt: skip
+                 _("A test that does not reject is no proof: the table behind it has the slope that it detects with 80% power."))  # fmt: skip
 
 
 def _detectable_slope(draws: np.ndarray, shift: np.ndarray, critical: float) -> float:
@@ -66,17 +67,21 @@ def _detectable_slope(draws: np.ndarray, shift: np.ndarray, critical: float) -> 
     return float(optimize.brentq(power, 0.0, upper, xtol=1e-6 * upper))
 
 
+ALTERNATIVES = {
+    BASE_EARLIER: ("base_period", mark("The effect is the same when the base period lies one period earlier")),
+    NEVER_ONLY: ("comparison", mark("The effect is the same when only those who never moved are the comparison")),
+    NOT_YET: ("comparison", mark("The effect is the same when those who move later are part of the comparison")),
+}
+
+
 def check_alternative(name: str, effects: Effects, alternatives: Effects, estimator: str) -> Check:
     """The headline under another base period or comparison group, and the difference with its clustered error."""
     first = effects.select(outcome=name, estimator=MAIN, aggregation="headline", subgroup="all")
     second = alternatives.select(outcome=name, estimator=estimator)
-    label, null = {
-        BASE_EARLIER: ("base_period", "The effect is the same when the base period lies one period earlier"),
-        NEVER_ONLY: ("comparison", "The effect is the same when only those who never moved are the comparison"),
-        NOT_YET: ("comparison", "The effect is the same when those who move later are part of the comparison"),
-    }[estimator]
+    label, null = ALTERNATIVES[estimator]
+    null = _(null)
     if first.table.empty or second.table.empty:
-        return Check(name, label, null, None, None, None, None, "This comparison does not exist in the panel.")
+        return Check(name, label, null, None, None, None, None, _("This comparison does not exist in the panel."))
     clusters = np.union1d(first.clusters, second.clusters)
     psi = np.zeros((len(clusters), 2))
     for column, part in enumerate((first, second)):
@@ -91,11 +96,14 @@ def check_alternative(name: str, effects: Effects, alternatives: Effects, estima
                           "std_error": [part.table["std_error"].iloc[0] for part in (first, second)]})  # fmt: skip
     passed = None if p_value is None else bool(p_value >= 1 - LEVEL)
     return Check(name, label, null, float(difference), p_value, passed, table,
-                 "The statistic is the difference of the two estimates, in the unit of the outcome.")  # fmt: skip
+                 _("The statistic is the difference of the two estimates, in the unit of the outcome."))  # fmt: skip
 
 
 def check_single_cohorts(design: Design, effects: Effects, name: str) -> Check:
-    """The headline without each cohort in turn: movers of that year leave both sides."""
+    """The headline without each cohort in turn: movers of that year leave both sides.
+
+    The table has cohort, estimate, std_error, and the size of the cohort that is left out: n_units, n_clusters.
+    """
     outcome = design.outcomes[name]
     cells = outcome_cells(design, outcome)
     main = effects.select(outcome=name, estimator=MAIN, aggregation="headline", subgroup="all").table["estimate"]
@@ -107,15 +115,17 @@ def check_single_cohorts(design: Design, effects: Effects, name: str) -> Check:
         if contrasts:
             found = effects_of(design, outcome, cells, contrasts, MAIN, ("headline",)).table
             if len(found):
-                rows.append((cohort, found["estimate"].iloc[0], found["std_error"].iloc[0]))
-    table = pd.DataFrame(rows, columns=["cohort", "estimate", "std_error"])
-    null = "No single cohort carries the effect"
+                own = (cells.rows["cohort"] == cohort).to_numpy()
+                rows.append((cohort, found["estimate"].iloc[0], found["std_error"].iloc[0], int(cells.units[own].sum()),
+                             cells.rows.loc[own, "cluster"].nunique()))  # fmt: skip
+    table = pd.DataFrame(rows, columns=["cohort", "estimate", "std_error", "n_units", "n_clusters"])
+    null = _("No single cohort carries the effect")
     if table.empty or main.empty:
-        return Check(name, "single_cohorts", null, None, None, None, table, "No effect is left without one of the cohorts.")
+        return Check(name, "single_cohorts", null, None, None, None, table, _("No effect is left without one of the cohorts."))
     change = float((table["estimate"] - main.iloc[0]).abs().max())
     sign = bool((np.sign(table["estimate"]) == np.sign(main.iloc[0])).all())
     return Check(name, "single_cohorts", null, change, None, sign, table,
-                 "The statistic is the largest change of the estimate; the check fails where the sign changes.")  # fmt: skip
+                 _("The statistic is the largest change of the estimate; the check fails where the sign changes."))  # fmt: skip
 
 
 def known_truth(design: Design, truth: pd.DataFrame) -> pd.DataFrame:
@@ -160,8 +170,8 @@ def check_honest_headline(design: Design, effects: Effects, name: str, restricti
     covered = np.array([c.event_time for c in fit.contrasts])
     weights = np.array([size[covered == t].sum() for t in times[known]])
     if weights.sum() < size.sum():
-        return Check(name, f"honest_{restriction}", NULLS[restriction], None, None, None, None,
-                     "An exposure of the headline has too few clusters for an error. It cannot be judged.")  # fmt: skip
+        return Check(name, f"honest_{restriction}", _(NULLS[restriction]), None, None, None, None,
+                     _("An exposure of the headline has too few clusters for an error. It cannot be judged."))  # fmt: skip
     influence = rows.influence[:, known]
     return check_honest(name, rows.table["estimate"].to_numpy()[known], influence.T @ influence, times[known],
                         weights / (weights.sum() or 1.0), restriction, float(reference.max(initial=-1.0)))  # fmt: skip

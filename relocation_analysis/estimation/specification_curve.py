@@ -26,6 +26,7 @@ from relocation_analysis.estimation.estimate import (
 )
 from relocation_analysis.estimation.imputation import IMPUTATION, estimate_imputation
 from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, estimate_sun_abraham
+from relocation_analysis.language import _
 
 CHOICES = ("estimator", "comparison", "base_period", "anticipation", "strata", "without_cohort")
 RESULTS = ("estimate", "std_error", "conf_low", "conf_high", "p_value", "se_type", "n_units", "main")
@@ -146,12 +147,10 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
     The table has, for each value of each choice, how many specifications there are, their median and their range.
     Specifications share the data, so their number is no number of tests, and there is no p-value.
     """
-    null = (
-        "The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out"
-    )
+    null = _("The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out")
     main = curve.loc[curve["main"], "estimate"]
     if main.empty:
-        return Check(name, "specifications", null, None, None, None, None, "The main specification has no estimate.")
+        return Check(name, "specifications", null, None, None, None, None, _("The main specification has no estimate."))
     parts = []
     for choice in CHOICES:
         groups = (
@@ -175,6 +174,7 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
         None,
         alike == 1.0,
         table,
-        f"The statistic is the share of {len(curve)} specifications with the sign of the main one ({main.iloc[0]:.4g}); they "
-        f"run from {curve['estimate'].min():.4g} to {curve['estimate'].max():.4g}, and {apart} intervals leave zero out.",
+        _("The statistic is the share of {n} specifications with the sign of the main one ({main:.4g}); they run from {low:.4g} to {high:.4g}, "
+          "and {apart} intervals leave zero out.", n=len(curve), main=main.iloc[0], low=curve["estimate"].min(),
+          high=curve["estimate"].max(), apart=apart),
     )

@@ -83,6 +83,7 @@ def interact_cohort_time(
         np.zeros(shape),
         np.zeros((2, *shape), dtype=bool),
     )
+    by_side = np.zeros((2, *shape))
     for j, contrast in enumerate(contrasts):
         sides = (parts.get(contrast.cohort), parts.get(contrast.comparison[0]))
         slope, columns = _slope(*sides, contrast)
@@ -95,13 +96,14 @@ def interact_cohort_time(
             counts = part.grid.by_cluster(part.grid.count[:, columns].sum(1))
             flags[side, :, j] = counts > 0
             units[:, j] += counts
+            by_side[side, :, j] = counts
     dropped = None
     if jackknife:
-        dropped = np.array([_coefficients(_parts_without(grid, k, parts), contrasts) for k in range(shape[0])])
+        dropped = np.array([_coefficients_without(grid, k, parts, contrasts, att) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.zeros((shape[0], len(cohorts)))
     np.add.at(size, (np.searchsorted(grid.clusters, cells.rows["cluster"].to_numpy()), g), cells.size)
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units)
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
 
 
 def _slope(treated: _Part | None, others: _Part | None, contrast: Contrast) -> tuple[np.ndarray | None, np.ndarray]:
@@ -121,20 +123,18 @@ def _slope(treated: _Part | None, others: _Part | None, contrast: Contrast) -> t
     return slope, now
 
 
-def _parts_without(grid: CellGrid, cluster: int, parts: dict[float, _Part]) -> dict[float, _Part]:
-    """The regressions without a cluster; only those of its cohorts are estimated anew."""
+def _coefficients_without(grid: CellGrid, cluster: int, parts: dict[float, _Part], contrasts, att: np.ndarray) -> np.ndarray:
+    """(J,) the coefficients without a cluster: only the regressions of its own cohorts are estimated anew, and only the
+    contrasts between which one of these stands differ from `att`."""
     rest, touched = grid.without(cluster), set(grid.cohort[grid.cluster == cluster])
-    return {c: _Part.of(rest, c) if c in touched else part for c, part in parts.items()}
-
-
-def _coefficients(parts: dict[float, _Part], contrasts) -> np.ndarray:
-    att = np.full(len(contrasts), np.nan)
+    parts = {c: _Part.of(rest, c) if c in touched else part for c, part in parts.items()}
+    found = att.copy()
     for j, contrast in enumerate(contrasts):
-        treated, others = parts.get(contrast.cohort), parts.get(contrast.comparison[0])
-        slope, _ = _slope(treated, others, contrast)
-        if slope is not None:
-            att[j] = slope @ (treated.model.column - others.model.column)
-    return att
+        if touched & {contrast.cohort, contrast.comparison[0]}:
+            treated, others = parts.get(contrast.cohort), parts.get(contrast.comparison[0])
+            slope, _ = _slope(treated, others, contrast)
+            found[j] = np.nan if slope is None else slope @ (treated.model.column - others.model.column)
+    return found
 
 
 def estimate_sun_abraham(

@@ -17,6 +17,7 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.estimate import level_cells
 from relocation_analysis.estimation.imputation import fit_two_way, spread_cells
+from relocation_analysis.language import _, join_sentences
 
 WEIGHT_COLUMNS = ("cohort", "time", "weight", "effect", "contribution", "unknown")
 
@@ -81,9 +82,9 @@ def compare_pairs(cells: Cells) -> pd.DataFrame:
     if not np.allclose(cells.weight, cells.weight[:, :1]):
         changing = int((~np.isclose(cells.weight, cells.weight[:, :1])).any(1).sum())
         raise InputError(
-            "The panel must be balanced",
-            f"the weight of {changing} of {len(cells.weight)} cells changes over time",
-            "use twfe_weights, which needs no balance",
+            _("The panel must be balanced"),
+            _("the weight of {n} of {total} cells changes over time", n=changing, total=len(cells.weight)),
+            _("use twfe_weights, which needs no balance"),
         )
     mean, size = total / weight, dict(zip(groups, weight[:, 0] / weight[:, 0].sum(), strict=True))
     level, treated = dict(zip(groups, mean, strict=True)), {g: float((times >= g).mean()) for g in groups}
@@ -113,33 +114,22 @@ def check_twfe_weights(design: Design, name: str) -> Check:
     The table has `twfe_weights`. It fails where any weight is negative: the coefficient can then be negative though
     every effect is positive.
     """
-    outcome, null = design.outcomes[name], "Two-way fixed effects count no cohort-time effect with the wrong sign"
+    outcome, null = design.outcomes[name], _("Two-way fixed effects count no cohort-time effect with the wrong sign")
     cells = level_cells(design, outcome)
     if cells.rows.empty:
-        return Check(name, "twfe_weights", null, None, None, None, None, "Nobody in the panel has the outcome.")
+        return Check(name, "twfe_weights", null, None, None, None, None, _("Nobody in the panel has the outcome."))
     table = twfe_weights(cells, design.study.design.strata)
     if table.empty or not np.isfinite(table["weight"]).all():
-        return Check(
-            name,
-            "twfe_weights",
-            null,
-            None,
-            None,
-            None,
-            None,
-            "Nobody has moved, or everybody at once: there is no coefficient.",
-        )
+        return Check(name, "twfe_weights", null, None, None, None, None, _("Nobody has moved, or everybody at once: there is no coefficient."))
     negative = table["weight"] < -1e-12
     total = float(table.loc[negative, "weight"].sum()) + 0.0
     coefficient = float(estimate_twfe(design, outcome, cells).table["estimate"].iloc[0])
-    note = (
-        f"The statistic is the sum of the negative weights: {int(negative.sum())} of {len(table)} are negative, "
-        "and all sum to one. "
-        f"The coefficient is {coefficient:.4g}; "
-    )
-    note += (
-        f"weights times imputed effects sum to {table['contribution'].sum():.4g}."
-        if table["contribution"].notna().all()
-        else f"a weight of {table['unknown'].sum():.2g} falls on rows without untreated observations to impute from."
-    )
+    first = _("The statistic is the sum of the negative weights: {n} of {total} are negative, and all sum to one.",
+              n=int(negative.sum()), total=len(table))  # fmt: skip
+    second = (_("The coefficient is {coefficient:.4g}; weights times imputed effects sum to {sum:.4g}.",
+                coefficient=coefficient, sum=table["contribution"].sum())
+              if table["contribution"].notna().all() else
+              _("The coefficient is {coefficient:.4g}; a weight of {weight:.2g} falls on rows without untreated observations to impute from.",
+                coefficient=coefficient, weight=table["unknown"].sum()))  # fmt: skip
+    note = join_sentences([first, second])
     return Check(name, "twfe_weights", null, total, None, not bool(negative.any()), table, note)

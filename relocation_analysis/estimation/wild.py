@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from relocation_analysis.data.shown import Shown
 from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL, random_signs
+from relocation_analysis.language import _
 
 MOST_ENUMERATED = 12  # clusters: 2 ** 11 sign vectors, the other half being their mirror image
 DRAWS = 999
@@ -95,12 +97,12 @@ def wild_bootstrap(y, x, clusters, column: int, generator: np.random.Generator |
     scores = _cluster_scores(y, x, code, column)
     sample = (scores.estimate, scores.std_error, (scores.estimate - null) / scores.std_error)
     if fewest < FEWEST_CLUSTERS:
-        reason = f"{fewest} clusters on the smaller side, fewer than {FEWEST_CLUSTERS}"
+        reason = _("there are fewer than {few} clusters on the smaller side", few=FEWEST_CLUSTERS)
         return WildBootstrap(*sample, None, np.nan, np.nan, 0, False, size, fewest, reason)
     exact = size <= MOST_ENUMERATED
     if not exact and generator is None:
-        raise InputError(f"More than {MOST_ENUMERATED} clusters need a random generator", f"there are {size}",
-                         "pass one of relocation_analysis.randomness")  # fmt: skip
+        raise InputError(_("More than {n} clusters need a random generator", n=MOST_ENUMERATED), _("there are {n}", n=size),
+                         _("pass one of relocation_analysis.randomness"))  # fmt: skip
     signs = _every_sign(size) if exact else random_signs(generator, DRAWS, size)
     p_value = _p_values(scores, signs, exact)
     low, high = (_bound(p_value, scores, side) for side in (-1.0, 1.0))
@@ -132,8 +134,8 @@ def _cluster_scores(y: np.ndarray, x: np.ndarray, code: np.ndarray, column: int)
     others, basis = _basis(np.delete(x, column, axis=1)), _basis(x)
     d, net = (v - others @ (others.T @ v) for v in (x[:, column], y))
     if basis.shape[1] == others.shape[1]:
-        raise InputError("The treatment must vary given the other regressors", "they explain all of it",
-                         "drop the regressors that do")  # fmt: skip
+        raise InputError(_("The treatment must vary given the other regressors"), _("they explain all of it"),
+                         _("drop the regressors that do"))  # fmt: skip
     dd = d @ d
     estimate = float(d @ net / dd)
     by_cluster = np.add.reduceat(d * (net - estimate * d), starts)
@@ -183,12 +185,13 @@ def _bound(p_value: Callable[[float], float], scores: Scores, side: float) -> fl
     return float(optimize.bisect(lambda r: (p_value(r) > 1 - LEVEL) - 0.5, inside, outside, xtol=tolerance))
 
 
-def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Generator | None = None) -> Check:
+def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Generator | None = None,
+               shown: Shown = Shown()) -> Check:  # fmt: skip
     """Whether the wild cluster bootstrap says what the clustered error with t(G - 1) says, at 5%.
 
     Parameters
     ----------
-    name : the outcome. The others as `wild_bootstrap`.
+    name : the outcome. The others as `wild_bootstrap`, and `shown`: how the note says counts.
 
     Returns a `Check` with the p-value of the bootstrap; its table has inference, estimate, std_error,
     p_value, conf_low, conf_high.
@@ -204,11 +207,12 @@ def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Gene
         "conf_low": [found.estimate - half, found.conf_low],
         "conf_high": [found.estimate + half, found.conf_high],
     })  # fmt: skip
-    null = "The clustered error and the wild cluster bootstrap agree on whether there is an effect"
+    null = _("The clustered error and the wild cluster bootstrap agree on whether there is an effect")
     if found.p_value is None:
-        note = f"Not offered: {found.reason}."
+        note = _("Not offered: {reason}.", reason=found.reason)
         return Check(name, "wild_bootstrap", null, found.statistic, None, None, table, note)
     agree = bool((found.p_value < 1 - LEVEL) == (plain < 1 - LEVEL))
-    note = (f"{found.clusters} clusters, {found.fewest} on the smaller side; {found.draws:,} sign vectors, "
-            f"{'all there are' if found.exact else 'drawn'}.")  # fmt: skip
+    numbers = {"clusters": shown.count(found.clusters), "fewest": shown.count(found.fewest), "draws": found.draws}
+    note = (_("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, all there are.", **numbers) if found.exact else
+            _("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, drawn.", **numbers))  # fmt: skip
     return Check(name, "wild_bootstrap", null, found.statistic, found.p_value, agree, table, note)

@@ -1,23 +1,30 @@
 """The numbers behind checks, and primaries by years since the move, as tables."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.effects import Effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, Effects
+from relocation_analysis.language import _, mark
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.disclosure import release_clusters
 from relocation_analysis.reporting.exhibits import Column, Prose, Table
+from relocation_analysis.reporting.released import close_note, is_lost, pair_checks, released
 from relocation_analysis.reporting.selection import MAIN
+from relocation_analysis.reporting.tables import left, right, show_clusters
 
 HEADS = {
-    "single_cohorts": ("Effect without each cohort in turn", {"cohort": "Cohort left out", "estimate": "Effect", "std_error": "Error"}),
-    "honest_relative_magnitudes": ("Honest intervals: the difference in trends after the move steps by up to M times its largest step before",
-                                   {"M": "M", "low": "Low", "high": "High"}),
-    "honest_smoothness": ("Honest intervals: the slope of the difference in trends changes by up to M a period",
-                          {"M": "M", "low": "Low", "high": "High"}),  # this M is in the unit of the outcome
-    "attrition": ("Share of the first wave's units that are observed", {"time": "Year", "moved": "Movers", "stayed": "Stayers"}),
+    "single_cohorts": (mark("Effect without each cohort in turn"),
+                       {"cohort": mark("Cohort left out"), "estimate": mark("Effect"), "std_error": mark("SE")}),
+    "honest_relative_magnitudes": (mark("Honest intervals: the difference in trends after the move steps by up to M times its largest"
+                                        " step before"), {"M": mark("M"), "low": mark("Low"), "high": mark("High")}),
+    "honest_smoothness": (mark("Honest intervals: the slope of the difference in trends changes by up to M a period"),
+                          {"M": mark("M"), "low": mark("Low"), "high": mark("High")}),  # this M is in the unit of the outcome
+    "attrition": (mark("Share of the first wave's units that are observed"),
+                  {"time": mark("Year"), "moved": mark("Movers"), "stayed": mark("Stayers")}),
 }  # fmt: skip
 IN_UNIT = ("estimate", "std_error", "low", "high")
 SHARES = ("moved", "stayed")
@@ -26,25 +33,29 @@ SHARES = ("moved", "stayed")
 def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Outcome]) -> Table | Prose:
     """The tables of all checks of one name, grouped by outcome; nothing where none has one."""
     caption, heads = HEADS[name]
-    found = [check for check in checks if check.name == name and check.table is not None and len(check.table)]
-    if not found:
+    pairs = [pair for pair in pair_checks(checks) if pair[0].name == name and pair[0].table is not None and len(pair[0].table)]
+    if not pairs:
         return Prose("")
     body: list[tuple[str, ...]] = []
-    for check in found:
+    for check, before in pairs:
         unit = codebook[check.outcome].print_unit if check.outcome else ""
         if check.outcome:
-            body.append((f"{codebook[check.outcome].label} ({wording.label_unit(unit)})",))
-        in_unit = (*IN_UNIT, "M") if name == "honest_smoothness" else IN_UNIT
-        body += [tuple(_cell(row[c], unit, c in in_unit, c in SHARES) for c in heads) for _, row in check.table.iterrows()]
+            body.append((wording.label_with_unit(codebook[check.outcome].label, unit),))
+        known = before.table.reindex(check.table.index).to_dict("records")
+        for row, was in zip(check.table.to_dict("records"), known, strict=True):
+            body.append(tuple(_cell(row[c], was.get(c), c, unit, name) for c in heads))
     first, *others = heads.values()
-    return Table(f"tbl-check-{name}", (Column(first), *(Column(label, "right") for label in others)), tuple(body), caption,
-                 found[0].note, "reporting.check_tables.tabulate_check_tables")  # fmt: skip
+    return Table(f"tbl-check-{name}", (*left(first), *right(*others)), tuple(body), _(caption),
+                 close_note(pairs[0][0].note, body, effects=name != "attrition", counts=False),
+                 "reporting.check_tables.tabulate_check_tables")  # fmt: skip
 
 
-def _cell(value: float, unit: str, in_unit: bool, share: bool) -> str:
-    if in_unit:
+def _cell(value: float, was: float, column: str, unit: str, name: str) -> str:
+    if is_lost(value, was):
+        return wording.WITHHELD
+    if column in IN_UNIT or (column == "M" and name == "honest_smoothness"):
         return wording.format_number(value, unit)
-    return wording.format_share(value) if share else wording.format_period(value)
+    return wording.format_share(value) if column in SHARES else wording.format_period(value)
 
 
 def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome]) -> Table:
@@ -52,40 +63,61 @@ def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome
 
     Parameters
     ----------
-    errors : by outcome, from `errors_by_level`.
+    errors : by outcome, from `errors_by_level`, the study's own level first: where the headline is withheld, so are all its errors.
     """
     body: list[tuple[str, ...]] = []
     for outcome, table in errors.items():
         about = codebook[outcome]
-        body.append((f"{about.label} ({wording.label_unit(about.print_unit)})",))
-        for _, row in table.iterrows():
-            interval = wording.format_interval(row["conf_low"], row["conf_high"], about.print_unit)
-            body.append((wording.spell_out(row["level"]), wording.format_number(row["estimate"], about.print_unit),
-                         wording.format_number(row["std_error"], about.print_unit), interval, wording.format_p(row["p_value"]),
-                         f"{row['n_clusters_treated']} / {row['n_clusters_comparison']}"))  # fmt: skip
-    heads = ("Effect", "SE", "95% interval", "p", "Clusters")
-    return Table("tbl-errors", (Column("Clustered by"), *(Column(head, "right") for head in heads)), tuple(body),
-                 "The headline with errors at each level that could be defended",
-                 "Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.",
+        body.append((wording.label_with_unit(about.label, about.print_unit),))
+        withheld = _is_withheld(table, about)
+        body += [_error_row(row, about.print_unit, withheld) for row in table.to_dict("records")]
+    heads = (mark("Effect"), mark("SE"), mark("95% interval"), mark("p"), mark("Clusters"))
+    note = _("Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.")
+    return Table("tbl-errors", (*left(mark("Clustered by")), *right(*heads)), tuple(body),
+                 _("The headline with errors at each level that could be defended"),
+                 close_note(note, body, effects=any(_is_withheld(table, codebook[name]) for name, table in errors.items())),
                  "reporting.check_tables.tabulate_errors")  # fmt: skip
+
+
+def _is_withheld(table: pd.DataFrame, about: Outcome) -> bool:
+    """Whether the headline of an outcome is withheld: its row at the study's own level, as a row of effects."""
+    keys = {"outcome": about.name, "domain": about.domain, "subgroup": "all", "estimator": MAIN_ESTIMATORS[0], "estimand": "att",
+            "aggregation": "headline", "arm": ""}  # fmt: skip
+    row = table.head(1).assign(**keys).reindex(columns=list(EFFECT_COLUMNS))
+    return bool(released(Effects(row, None, None)).table["withheld"].ne("").any())
+
+
+def _error_row(row: Mapping, unit: str, withheld: bool) -> tuple[str, ...]:
+    label = wording.label_kind_of_unit(row["level"])
+    if withheld:
+        return label, *[wording.WITHHELD] * 5
+    clusters = {name: release_clusters(row[name]) for name in ("n_clusters_treated", "n_clusters_comparison")}
+    return (label, wording.format_number(row["estimate"], unit), wording.format_number(row["std_error"], unit),
+            wording.format_interval(row["conf_low"], row["conf_high"], unit), wording.format_p(row["p_value"]), show_clusters(clusters))  # fmt: skip
 
 
 def tabulate_event_times(effects: Effects, codebook: dict[str, Outcome]) -> Table:
     """The effect on each outcome by years since the move: estimate and 95% interval, a blank beyond the horizon."""
-    rows = effects.table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all' and event_time >= 0")
+    table = released(effects).table
+    rows = table.query("aggregation == 'event_time' and estimator in @MAIN and subgroup == 'all' and event_time >= 0")
     times = sorted(rows["event_time"].unique())
-    cells = rows.set_index(["outcome", "event_time"])
     body: list[tuple[str, ...]] = []
     for name in rows["outcome"].unique():
-        about = codebook[name]
-        body.append((f"{about.label} ({wording.label_unit(about.print_unit)})",))
-        found = [cells.loc[(name, t)] if (name, t) in cells.index else None for t in times]
-        blank = wording.BLANK
-        body.append(("Effect", *(blank if r is None else wording.format_number(r["estimate"], about.print_unit) for r in found)))
-        ends = [blank if r is None or not math.isfinite(r["std_error"]) else
-                wording.format_interval(r["conf_low"], r["conf_high"], about.print_unit) for r in found]  # fmt: skip
-        body.append(("95% interval", *ends))
-    heads = (Column("Years since the move"), *(Column(wording.format_period(t), "right") for t in times))
-    return Table("tbl-event_times", heads, tuple(body), "Effects by years since the move",
-                 "Pointwise intervals. A dash: no wave, nobody to compare with, or too few clusters for an interval.",
-                 "reporting.check_tables.tabulate_event_times")  # fmt: skip
+        about, found = codebook[name], {row["event_time"]: row for row in rows[rows["outcome"] == name].to_dict("records")}
+        body.append((wording.label_with_unit(about.label, about.print_unit),))
+        cells = [_event_cells(found.get(time), about.print_unit) for time in times]
+        body += [(_("Effect"), *(cell[0] for cell in cells)), (_("95% interval"), *(cell[1] for cell in cells))]
+    heads = (*left(mark("Years since the move")), *(Column(wording.format_period(t), "right") for t in times))
+    note = _("Pointwise intervals. A dash: no wave, nobody to compare with, or too few clusters for an interval.")
+    return Table("tbl-event_times", heads, tuple(body), _("Effects by years since the move"),
+                 close_note(note, body, effects=True, counts=False), "reporting.check_tables.tabulate_event_times")  # fmt: skip
+
+
+def _event_cells(row: Mapping | None, unit: str) -> tuple[str, str]:
+    if row is None:
+        return wording.BLANK, wording.BLANK
+    if row["withheld"]:
+        return wording.WITHHELD, wording.WITHHELD
+    known = math.isfinite(row["std_error"])
+    return (wording.format_number(row["estimate"], unit),
+            wording.format_interval(row["conf_low"], row["conf_high"], unit) if known else wording.BLANK)  # fmt: skip

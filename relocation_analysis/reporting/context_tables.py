@@ -1,27 +1,35 @@
 """Tables of what surrounds the estimates: the programme, what the press said, time saved, and the known truth."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from relocation_analysis.data.facts import read_facts, read_provinces
+from relocation_analysis.data.facts import label_province, read_facts, read_provinces
 from relocation_analysis.data.panel import read_truth
 from relocation_analysis.data.study import Study
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.sensitivity import known_truth
+from relocation_analysis.language import SOURCE, _, join_sentences, mark, speaking, spoken
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.exhibits import Column, Prose, Table
+from relocation_analysis.reporting.exhibits import Prose, Table
 from relocation_analysis.reporting.record_tables import tabulate_truth
-from relocation_analysis.reporting.tables import select_headlines
+from relocation_analysis.reporting.released import close_note
+from relocation_analysis.reporting.selection import select_headlines
+from relocation_analysis.reporting.tables import effect_cells, left, right
 
 PROGRAMME = (
-    ("registered_movers", "Registered movers", wording.format_count),
-    ("total_movers", "All movers, with accompanying households", wording.format_count),
-    ("households", "Households", wording.format_count),
-    ("homes", "Homes", wording.format_count),
-    ("sites", "Centralised sites", wording.format_count),
-    ("centralised_share", "Moved to centralised sites", wording.format_share),
-    ("urban_share", "Moved to urban sites", wording.format_share),
+    ("registered_movers", mark("Registered movers"), wording.format_count),
+    ("total_movers", mark("All movers, with accompanying households"), wording.format_count),
+    ("households", mark("Households"), wording.format_count),
+    ("homes", mark("Homes"), wording.format_count),
+    ("sites", mark("Centralised sites"), wording.format_count),
+    ("centralised_share", mark("Moved to centralised sites"), wording.format_share),
+    ("urban_share", mark("Moved to urban sites"), wording.format_share),
 )
+STATUS = (mark("sourced"), mark("plan"), mark("at least"))  # how data/provinces.csv says what a figure is worth
+CLAIM = ("statement", "check", "result", "flag", "testable", "qualifier", "unit")
+WITHOUT_UNIT = ("date", "month", "year")
 
 
 def tabulate_programme(study: Study) -> Table | Prose:
@@ -34,61 +42,71 @@ def tabulate_programme(study: Study) -> Table | Prose:
     body = []
     for column, label, write in PROGRAMME:
         status = row.get(f"{column}_status")
-        shown = "not found" if pd.isna(row[column]) else write(row[column])
-        body.append((label, shown, "" if pd.isna(status) else str(status)))
-    return Table("tbl-programme", (Column("Figure"), Column("Number", "right"), Column("Status")), tuple(body),
-                 f"The programme in {row['name_en']}, 2016 to 2020",
-                 "Registered movers are those on the register of the poor; accompanying households moved with them and are not in "
-                 f"the estimates. The two are never added up or mixed. As of {row['as_of']}. Source: {row['source']}",
-                 "reporting.context_tables.tabulate_programme")  # fmt: skip
+        shown = _("not found") if pd.isna(row[column]) else write(row[column])
+        body.append((_(label), shown, "" if pd.isna(status) else _(str(status))))
+    note = join_sentences([
+        _("Registered movers are those on the register of the poor; accompanying households moved with them and are not in the"
+          " estimates. The two are never added up or mixed."),
+        _("As of {date}. Source: {source}", date=row["as_of"], source=row["source"])])  # fmt: skip
+    return Table("tbl-programme", (*left(mark("Quantity")), *right(mark("Number")), *left(mark("Status"))), tuple(body),
+                 _("The programme in {province}, 2016 to 2020", province=label_province(study.province, spoken())),
+                 note, "reporting.context_tables.tabulate_programme")  # fmt: skip
 
 
 def tabulate_ledger(study: Study) -> Table | Prose:
     """What the press claims, its arithmetic, what is wrong with it and whether a design here could test it."""
     if study.ledger is None:
         return Prose("")
-    claims = read_facts(study.ledger.removesuffix(".csv"))
-    tested = claims["testable"].str.startswith(("yes", "partly")) | claims["testable"].str.contains("reported only")
-    claims = claims[tested | (claims["check"].notna() & claims["flag"].notna() & (claims["flag"] != "ok"))]
+    claims = _claims(study.ledger.removesuffix(".csv"))
     body: list[tuple[str, ...]] = []
     for (source, published), group in claims.groupby(["source", "published"], sort=False):
-        body.append((f"{source}, {published}",))
-        body += [_claim(row) for _, row in group.iterrows()]
-    columns = (Column("Claim"), Column("Arithmetic and remark"), Column("Could it be tested?"))
-    return Table("tbl-ledger", columns, tuple(body), "What the press claims, and what the figures can bear",
-                 "Claims that a design here could test, or that are no outcome although they look like one, and those whose arithmetic calls for a remark; all are in data/press_claims.csv. "
-                 "No resident is named.",
+        body.append((_("{source}, {published}", source=source, published=published),))
+        body += [_claim_row(row) for row in group.to_dict("records")]
+    note = _("Claims that a design here could test, or that are no outcome although they look like one, and those whose arithmetic calls"
+             " for a remark; all are in data/press_claims.csv. No resident is named.")  # fmt: skip
+    columns = left(mark("Claim"), mark("Arithmetic and remark"), mark("Could it be tested?"))
+    return Table("tbl-ledger", columns, tuple(body), _("What the press claims, and what the figures can bear"), note,
                  "reporting.context_tables.tabulate_ledger")  # fmt: skip
 
 
-def _claim(row: pd.Series) -> tuple[str, ...]:
-    text = {name: "" if pd.isna(row[name]) else str(row[name]) for name in ("statement", "check", "result", "flag", "testable")}
-    arithmetic = " = ".join(part for part in (text["check"], text["result"]) if part)
+def _claims(name: str) -> pd.DataFrame:
+    """The claims that are printed, in the language spoken; which they are is read from the English file."""
+    with speaking(SOURCE):
+        told = read_facts(name)
+    tested = told["testable"].str.startswith(("yes", "partly")) | told["testable"].str.contains("reported only")
+    remarked = told["check"].notna() & told["flag"].notna() & (told["flag"] != "ok")
+    claims = read_facts(name).assign(has_unit=told["unit"].notna() & ~told["unit"].isin(WITHOUT_UNIT))
+    return claims[tested | remarked]
+
+
+def _claim_row(row: Mapping) -> tuple[str, ...]:
+    text = {name: "" if pd.isna(row[name]) else str(row[name]) for name in CLAIM}
     value = row["value_number"]
-    shown = str(row["value"])
-    if pd.notna(value) and value >= 10_000:
-        shown = ("" if pd.isna(row["qualifier"]) else str(row["qualifier"])) + wording.format_count(value)
-    unit = "" if pd.isna(row["unit"]) or row["unit"] in ("date", "month", "year") else f" {row['unit']}"
-    remark = ". ".join(part for part in (arithmetic, text["flag"]) if part)
-    return f"{row['id']}: {text['statement']}: {shown}{unit}", remark, text["testable"]
+    shown = f"{text['qualifier']}{wording.format_count(value)}" if pd.notna(value) and value >= 10_000 else str(row["value"])
+    claim = _("{id}: {statement}: {value}", id=row["id"], statement=text["statement"],
+              value=wording.beside(shown, text["unit"] if row["has_unit"] else ""))  # fmt: skip
+    arithmetic = " = ".join(part for part in (text["check"], text["result"]) if part)
+    return claim, _(". ").join(part for part in (arithmetic, text["flag"]) if part), text["testable"]
 
 
 def tabulate_time_account(design: Design, effects: Effects) -> Table | Prose:
     """Hours and yuan that the move saves a household a year, trips held at baseline; a sentence where nothing is known."""
     names = [name for name, outcome in design.outcomes.items() if outcome.role == "time_account"]
-    rows = select_headlines(effects).query("subgroup == 'all'").set_index("outcome")
+    rows = {row["outcome"]: row for row in select_headlines(effects).query("subgroup == 'all'").to_dict("records")}
     body = []
-    for name in (n for n in names if n in rows.index):
-        row, about = rows.loc[name], design.outcomes[name]
-        body.append((about.label, wording.find_unit(about.print_unit).short, wording.format_number(row["estimate"], about.print_unit),
-                     wording.format_interval(row["conf_low"], row["conf_high"], about.print_unit)))  # fmt: skip
+    for name in (n for n in names if n in rows):
+        about = design.outcomes[name]
+        estimate, _error, interval, _p = effect_cells(rows[name], about.print_unit)
+        body.append((about.label, wording.label_narrow_unit(about.print_unit), estimate, interval))
     if not body:
-        return Prose("There is no time account: the panel lacks minutes, trips at baseline or the county wage.")
-    columns = (Column("Saved per household"), Column("Unit"), Column("Effect", "right"), Column("95% interval", "right"))
-    return Table("tbl-time_account-" + next(iter(design.outcomes.values())).domain, columns, tuple(body), "Time account: hours and yuan saved per household and year",
-                 "Trips are held at their number at the first wave (one a week for boarders, none where none were made). An hour of an adult is "
-                 "worth 0.30 and of a child 0.15 of the county's hourly wage at the first wave, walking 1.5 times that. Net: less new "
-                 "commutes and return trips.", "reporting.context_tables.tabulate_time_account")  # fmt: skip
+        return Prose(_("There is no time account: the panel lacks minutes, trips at baseline or the county wage."))
+    note = _("Trips are held at their number at the first wave (one a week for boarders, none where none were made). An hour of an adult is"
+             " worth 0.30 and of a child 0.15 of the county's hourly wage at the first wave, walking 1.5 times that. Net: less new"
+             " commutes and return trips.")  # fmt: skip
+    columns = (*left(mark("Saved per household"), mark("Unit")), *right(mark("Effect"), mark("95% interval")))
+    return Table("tbl-time_account-" + next(iter(design.outcomes.values())).domain, columns, tuple(body),
+                 _("Time account: hours and yuan saved per household and year"), close_note(note, body, effects=True, counts=False),
+                 "reporting.context_tables.tabulate_time_account")  # fmt: skip
 
 
 def tabulate_known_truth(design: Design, effects: Effects) -> Table | Prose:

@@ -12,6 +12,7 @@ from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.language import SOURCE, _
 from relocation_analysis.reporting.chapters import Chapter, ChapterError, Runner, StoppedError
 from relocation_analysis.reporting.exhibits import META, Table, escape_markdown, frame_from_json
+from relocation_analysis.reporting.exposures import EXPOSURE_COLUMNS
 from relocation_analysis.reporting.kernels import SOURCE_DATE_EPOCH, kill  # noqa: F401  render and others find it here
 from relocation_analysis.reporting.progress import Progress
 
@@ -28,6 +29,7 @@ RECORD_COLUMNS = {
         "rows_left",
         "units_left",
     ),
+    "exposures": (*EXPOSURE_COLUMNS, "chapter"),
 }
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
@@ -154,26 +156,30 @@ def exhibits_of(notebook: NotebookNode):
                 yield output.data[META]
 
 
-def gather(chapters: dict[str, NotebookNode]) -> dict:
+def gather(chapters: dict[str, NotebookNode], columns: dict[str, tuple[str, ...]] = RECORD_COLUMNS) -> dict:
     """The records that chapters published.
+
+    Parameters
+    ----------
+    columns : kind of record -> its columns; other kinds are left.
 
     Returns
     -------
-    "effects", "checks", "flow" -> DataFrame with the columns of `RECORD_COLUMNS`, floats to the last bit.
+    "effects", "checks", "flow", "exposures" -> DataFrame with its columns, floats to the last bit.
     """
     import pandas as pd
 
-    found = {kind: [] for kind in RECORD_COLUMNS}
+    found = {kind: [] for kind in columns}
     for name, notebook in chapters.items():
         for meta in exhibits_of(notebook):
             for kind in found if meta["kind"] == "records" else ():
                 if kind in meta:
                     found[kind].append(frame_from_json(meta[kind]).assign(chapter=name))
     frames = {}
-    for kind, columns in RECORD_COLUMNS.items():
+    for kind, names in columns.items():
         full = [frame for frame in found[kind] if len(frame)]
-        frame = pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(columns))
-        frames[kind] = frame[list(columns)]
+        frame = pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=list(names))
+        frames[kind] = frame[list(names)]
     return frames
 
 

@@ -4,36 +4,26 @@ Each exhibit shows itself in JupyterLab and carries, under the MIME type `META`,
 number it, caption it and name the function behind it.
 """
 
-import html
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from relocation_analysis.language import _
+from relocation_analysis.reporting import table_formats
+from relocation_analysis.reporting import withheld as log
+from relocation_analysis.reporting.escapes import escape_markdown  # noqa: F401 (offered beside Prose)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-META = "application/vnd.relocation+json"
+META = log.META
 KINDS = {"figure": "fig-", "table": "tbl-"}
+RECORDS = ("effects", "checks", "flow", "exposures", "synthesis")
 ALIGNMENTS = ("left", "right", "center")
-LINE = 110  # characters of a table's type across the page
+ROLES = ("", "abstract")
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 NUMBER = re.compile(r"[-\u2212+]?[\d,]+(\.\d+)?")
-
-
-def escape_html(text: str) -> str:
-    """`text` as HTML that shows exactly it."""
-    return html.escape(text)
-
-
-def escape_typst(text: str) -> str:
-    """`text` as a Typst string literal, quotes included: Typst reads no markup in a string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ") + '"'
-
-
-def escape_markdown(text: str) -> str:
-    """`text` as Markdown that shows exactly it: what `Prose` needs around a label that came from data."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$@^~'\"&:=])", r"\\\1", text).replace("\n", " ")
 
 
 def _check_id(kind: str, name: str) -> None:
@@ -55,6 +45,7 @@ class Figure:
     caption, note : plain text, no markup.
     alt : what the figure shows, for a reader who does not see it; must not be empty.
     source : the function behind it, "reporting.figures.plot_event_study".
+    withheld : what was withheld since the exhibit before (`withheld.take`).
     """
 
     id: str
@@ -63,6 +54,7 @@ class Figure:
     alt: str
     note: str = ""
     source: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def __post_init__(self):
         _check_id("figure", self.id)
@@ -72,15 +64,20 @@ class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         meta = {"kind": "figure", "id": self.id, "caption": self.caption, "alt": self.alt}
         meta |= {"note": self.note, "source": self.source}
-        return {"image/svg+xml": self.svg, "text/plain": f"Figure: {self.caption}", META: meta}
+        return {
+            "image/svg+xml": self.svg,
+            "text/plain": _("Figure: {caption}", caption=self.caption),
+            META: log.stamped(meta, self.withheld),
+        }
 
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column: its label, and "left", "right" or "center"."""
+    """The head of a column: its label, "left", "right" or "center", and the head above it that it shares with neighbours."""
 
     label: str
     align: str = "left"
+    group: str = ""
 
     def __post_init__(self):
         if self.align not in ALIGNMENTS:
@@ -98,6 +95,7 @@ class Table:
     rows : tuples with one text a column; a row of a single text is the heading of the group of rows below it.
     caption, note : plain text, no markup.
     source : the function behind it, "reporting.tables.effects_table".
+    withheld : what was withheld since the exhibit before (`withheld.take`).
     """
 
     id: str
@@ -106,6 +104,7 @@ class Table:
     caption: str
     note: str = ""
     source: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def __post_init__(self):
         _check_id("table", self.id)
@@ -118,30 +117,40 @@ class Table:
                 raise ValueError(f"a cell of table {self.id!r} is not text: {row!r}")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        meta = {
-            "kind": "table",
-            "id": self.id,
-            "caption": self.caption,
-            "note": self.note,
-            "source": self.source,
-        }
-        meta |= {"lines": self.lines, "columns": len(self.columns)}
+        meta = {"kind": "table", "id": self.id, "caption": self.caption, "note": self.note, "source": self.source}
+        meta |= {"long": table_formats.is_long(self), "wide": table_formats.is_wide(self)}
         return {
             "text/html": self.to_html(),
             "text/typst": self.to_typst(),
+            "text/latex": self.to_latex(),
+            "text/csv": self.to_csv(),
             "text/plain": self.to_plain(),
-            META: meta,
+            META: log.stamped(meta, self.withheld),
         }
+
+    def to_html(self) -> str:
+        """The table for a web page."""
+        return table_formats.to_html(self)
+
+    def to_typst(self) -> str:
+        """The table for Typst."""
+        return table_formats.to_typst(self)
+
+    def to_latex(self) -> str:
+        """The table for a manuscript in LaTeX."""
+        return table_formats.to_latex(self)
+
+    def to_csv(self) -> str:
+        """The table for a spreadsheet or a program."""
+        return table_formats.to_csv(self)
+
+    def to_plain(self) -> str:
+        """The table for a terminal."""
+        return table_formats.to_plain(self)
 
     def is_heading(self, row: tuple[str, ...]) -> bool:
         """Whether `row` is the heading of a group."""
         return len(row) == 1 and len(self.columns) > 1
-
-    @property
-    def lines(self) -> int:
-        """About how many lines the rows take on a page, cells of text being broken."""
-        width = LINE // len(self.columns)
-        return sum(max(math.ceil(len(cell) / width) or 1 for cell in row) if len(row) > 1 else 1 for row in self.rows)
 
     def aligned_rows(self) -> tuple[tuple[str, ...], ...]:
         """The rows, numbers of a right-aligned column padded so that their points stand in one line."""
@@ -151,72 +160,7 @@ class Table:
         def align(j: int, cell: str) -> str:
             return _pad(cell, places[j]) if self.columns[j].align == "right" else cell
 
-        return tuple(
-            row if self.is_heading(row) else tuple(map(align, range(len(row)), row)) for row in self.rows
-        )
-
-    def to_html(self) -> str:
-        """A `figure` element: caption, the table in a region that scrolls, note; the renderer numbers it."""
-        heads = "".join(
-            f'<th scope="col" class="{c.align}">{escape_html(c.label)}</th>' for c in self.columns
-        )
-        note = f'<p class="note">{escape_html(self.note)}</p>' if self.note else ""
-        caption = escape_html(self.caption)
-        return (
-            f'<figure class="table" id="{self.id}"><figcaption>{caption}</figcaption>'
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">'
-            f'<table aria-label="{caption}"><thead><tr>{heads}</tr></thead>{self._html_body()}</table></div>'
-            f"{note}</figure>"
-        )
-
-    def _html_body(self) -> str:
-        bodies, current = [], []
-        for row in self.aligned_rows():
-            if self.is_heading(row):
-                bodies.append(current)
-                head = f'<th scope="rowgroup" colspan="{len(self.columns)}">{escape_html(row[0])}</th>'
-                current = [f'<tr class="group">{head}</tr>']
-                continue
-            cells = [f'<th scope="row" class="{self.columns[0].align}">{escape_html(row[0])}</th>']
-            cells += [
-                f'<td class="{c.align}">{escape_html(x)}</td>' for c, x in zip(self.columns[1:], row[1:])
-            ]
-            current.append(f"<tr>{''.join(cells)}</tr>")
-        return "".join(f"<tbody>{''.join(rows)}</tbody>" for rows in [*bodies, current] if rows)
-
-    def to_typst(self) -> str:
-        """A Typst `table` that breaks across pages and repeats its head."""
-        n = len(self.columns)
-        lines = [
-            f"#table(columns: {n},",
-            f"  align: ({', '.join(c.align for c in self.columns)},),",
-            f"  table.header({', '.join(escape_typst(c.label) for c in self.columns)}),",
-        ]
-        for row in self.aligned_rows():
-            if self.is_heading(row):
-                lines.append(f"  table.cell(colspan: {n}, align: left, emph({escape_typst(row[0])})),")
-            else:
-                lines.append(f"  {', '.join(map(self._typst_cell, self.columns, row))},")
-        return "\n".join([*lines, ")"])
-
-    def _typst_cell(self, column: Column, cell: str) -> str:
-        return escape_typst(cell.replace(" ", "\u00a0") if column.align == "right" else cell)
-
-    def to_plain(self) -> str:
-        """The table in aligned columns, for a terminal."""
-        grid = [tuple(c.label for c in self.columns)]
-        grid += [row if not self.is_heading(row) else (row[0],) for row in self.aligned_rows()]
-        widths = [max(len(row[j]) for row in grid if len(row) > j and len(row) == len(self.columns))
-                  for j in range(len(self.columns))]  # fmt: skip
-
-        def line(row: tuple[str, ...]) -> str:
-            if len(row) != len(self.columns):
-                return row[0]
-            right = [c.align == "right" for c in self.columns]
-            cells = (x.rjust(w) if r else x.ljust(w) for x, w, r in zip(row, widths, right))
-            return "  ".join(cells).rstrip(" ")
-
-        return "\n".join([self.caption, *map(line, grid)])
+        return tuple(row if self.is_heading(row) else tuple(map(align, range(len(row)), row)) for row in self.rows)
 
 
 def _decimals(cells) -> int:
@@ -235,46 +179,67 @@ def _pad(cell: str, places: int) -> str:
 
 @dataclass(frozen=True)
 class Prose:
-    """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`."""
+    """A passage of Markdown whose numbers were computed; labels from data go through `escape_markdown`.
+
+    Attributes
+    ----------
+    markdown : the passage.
+    role : "abstract" where it belongs into the title block of the report; else blank.
+    """
 
     markdown: str
+    role: str = ""
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
+
+    def __post_init__(self):
+        if self.role not in ROLES:
+            raise ValueError(f"role is blank or abstract, not {self.role!r}")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: {"kind": "prose"}}
+        meta = {"kind": "prose"} | ({"role": self.role} if self.role else {})
+        return {"text/markdown": self.markdown, "text/plain": self.markdown, META: log.stamped(meta, self.withheld)}
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Tidy rows on their way to `effects.csv`, `checks.csv` and `flow.csv`; a report does not show them.
+    """Tidy rows on their way to the CSV file that has their name, `effects.csv` for one; a report does not show them.
 
     Attributes
     ----------
-    effects, checks, flow : DataFrames, or None.
+    effects, checks, flow, exposures, synthesis : DataFrames, released (see `publish`), or None.
+    withheld : what was withheld from them.
     """
 
     effects: "pd.DataFrame | None" = None
     checks: "pd.DataFrame | None" = None
     flow: "pd.DataFrame | None" = None
+    exposures: "pd.DataFrame | None" = None
+    synthesis: "pd.DataFrame | None" = None
+    withheld: tuple[dict, ...] = field(default_factory=log.take, compare=False, repr=False)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        frames = {k: v for k in ("effects", "checks", "flow") if (v := getattr(self, k)) is not None}
+        frames = {k: v for k in RECORDS if (v := getattr(self, k)) is not None}
         counts = ", ".join(f"{len(frame)} rows of {name}" for name, frame in frames.items())
         meta = {"kind": "records"} | {name: frame_to_json(frame) for name, frame in frames.items()}
-        return {"text/plain": f"Published {counts or 'nothing'}.", META: meta}
+        return {"text/plain": f"Published {counts or 'nothing'}.", META: log.stamped(meta, self.withheld)}
 
 
-def publish(effects=None, checks=None, flow=None) -> Records:
-    """Put tidy rows into a cell's output, from where the report gathers them into its CSV files.
+def publish(effects=None, checks=None, flow=None, exposures=None) -> Records:
+    """Put tidy rows into a cell's output, from where the report gathers them into its CSV files, as the rule of disclosure lets
+    them out.
 
     Parameters
     ----------
     effects : an `Effects` or a sequence of them.
     checks : a `Check` or a sequence of them; their `table` stays behind.
     flow : a flow DataFrame (`design.flow`) or a sequence of them.
+    exposures : from `estimate_exposures`.
     """
     import pandas as pd
 
     from relocation_analysis.estimation.checks import check_frame
+    from relocation_analysis.reporting.disclosure import published_effects, published_flow, release_checks
+    from relocation_analysis.reporting.exposures import release_exposures
 
     def many(value) -> list:
         return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -282,10 +247,12 @@ def publish(effects=None, checks=None, flow=None) -> Records:
     def stack(frames: list) -> "pd.DataFrame | None":
         return pd.concat(frames, ignore_index=True) if frames else None
 
+    log.forget()  # what exhibits noted is noted again, with the file that it goes to
     return Records(
-        effects=None if effects is None else stack([e.table for e in many(effects)]),
-        checks=None if checks is None else check_frame(many(checks)).astype({"passed": object}),
-        flow=None if flow is None else stack(many(flow)),
+        effects=None if effects is None else stack([published_effects(e) for e in many(effects)]),
+        checks=None if checks is None else check_frame(release_checks(many(checks))).astype({"passed": object}),
+        flow=None if flow is None else stack([published_flow(f) for f in many(flow)]),
+        exposures=None if exposures is None else release_exposures(exposures),
     )
 
 

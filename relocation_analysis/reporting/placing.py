@@ -25,7 +25,7 @@ from relocation_analysis.language import _
 RUN = "run.json"
 FAILED = "failed.ipynb"
 RESERVED = {"national", "all", "con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
-OUTPUTS = {"report", "effects", "checks", "flow", "disclosure", "exposures", "figures", "exports"}  # where run.json is lost
+OUTPUTS = {"report", "effects", "checks", "flow", "disclosure", "exposures", "synthesis", "figures", "exports"}  # where run.json is lost
 LONGEST_NAME = 120  # bytes; systems allow 255, and drafts add to it
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 

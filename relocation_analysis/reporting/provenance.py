@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from relocation_analysis import __version__
+from relocation_analysis.language import _, mark
 from relocation_analysis.paths import DATA, LOCK, NOTEBOOKS, ROOT
 from relocation_analysis.reporting.exhibits import Column, Table
 
 PACKAGE = ROOT / "relocation_analysis"
 CODE = ("relocation_analysis", "notebooks", "data", "requirements.lock")
-LONG_TEXT = {"title", "subtitle", "context", "citation", "estimand", "outcome"}
+LONG_TEXT = {"translation", "title", "subtitle", "context", "citation", "estimand", "outcome"}
+TEXTS = {*(LONG_TEXT - {"outcome"}), "translation"}
 SHOWN_DIGITS = 16
+KINDS_OF_DATA = {"simulated": mark("simulated"), "public": mark("public"), "restricted": mark("restricted")}
 
 
 def sha256_of(path: Path) -> str:
@@ -123,6 +126,13 @@ def settings(study) -> dict[str, Any]:
     return dict(_flatten("", study.model_dump(mode="json")))
 
 
+def origin(study) -> dict[str, Any]:
+    """What two reports must share to be compared: the code, and every setting but province, language and texts."""
+    own = {name: value for name, value in settings(study).items()
+           if name not in ("province", "language") and name.partition(".")[0] not in TEXTS and value is not None}  # fmt: skip
+    return {"checksum": hash_files(code_files(), ROOT), "python": python_version(), "settings": own}
+
+
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -139,7 +149,25 @@ def python_version() -> str:
 
 
 def code_version() -> str:
-    """The last commit that touched code, notebooks or data; the package's version where there is no git."""
+    """The last commit that touched code, notebooks or data, in English: what `run.json` and the fingerprint hold."""
+    commit, changed = find_commit()
+    if not commit:
+        return f"version {__version__}, not under version control"
+    return f"version {__version__}, commit {commit}{', with uncommitted changes' if changed else ''}"
+
+
+def say_code_version() -> str:
+    """The last commit that touched code, notebooks or data, as the last page says it."""
+    commit, changed = find_commit()
+    if not commit:
+        return _("version {version}, not under version control", version=__version__)
+    if changed:
+        return _("version {version}, commit {commit}, with uncommitted changes", version=__version__, commit=commit)
+    return _("version {version}, commit {commit}", version=__version__, commit=commit)
+
+
+def find_commit() -> tuple[str, bool]:
+    """The last commit that touched code, notebooks or data, blank where there is no git, and whether they changed since."""
 
     def git(*words: str) -> str:
         run = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
@@ -147,12 +175,9 @@ def code_version() -> str:
 
     try:
         commit = git("log", "-1", "--format=%H", "--", *CODE)
-        changed = bool(commit) and bool(git("status", "--porcelain", "--", *CODE))
+        return commit, bool(commit) and bool(git("status", "--porcelain", "--", *CODE))
     except OSError:
-        commit, changed = "", False
-    if not commit:
-        return f"version {__version__}, not under version control"
-    return f"version {__version__}, commit {commit}{', with uncommitted changes' if changed else ''}"
+        return "", False
 
 
 def package_versions() -> dict[str, str]:
@@ -166,23 +191,35 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return _("not installed")
+
+
+def title_facts(study) -> list[list[str]]:
+    """What the title block says of a report: pairs of name and value, in the language spoken."""
+    from babel import Locale
+
+    kind = "simulated" if study.simulated else study.disclosure
+    facts = [(_("Study"), study.name), (_("Province"), study.province_label), (_("Data"), _(KINDS_OF_DATA[kind]))]
+    facts.append((_("Language"), Locale(study.language).get_language_name(study.language)))
+    return [[name, value] for name, value in facts if value]
 
 
 def introduction() -> str:
     """The Markdown above the tables of the last page."""
-    return (
-        "# How this report was made {#provenance}\n\n"
+    title = _("How this report was made")
+    text = _(
         "Every number, figure and table above was computed by a function of this project from the files and "
         "settings below. The same code, data and settings give the same bytes again. The executed chapters, "
         "with their code, are in `report.ipynb`; all estimates are in `effects.csv`, all checks in "
         "`checks.csv`, every exclusion in `flow.csv`. "
-        f"Checksums are SHA-256, the first {SHOWN_DIGITS} digits of 64."
+        "Checksums are SHA-256, the first {digits} digits of 64.",
+        digits=SHOWN_DIGITS,
     )
+    return f"# {title} {{#provenance}}\n\n{text}"
 
 
 def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
-    """The tables of the last page.
+    """The tables of the last page, in the language spoken.
 
     Parameters
     ----------
@@ -194,46 +231,53 @@ def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
     -------
     Code and data, settings, exhibits and the function behind each.
     """
-    made = [
-        ("Study", study.name),
-        ("Province", study.province or "all"),
-        ("Language", study.language),
-        ("Seed", str(study.seed)),
-        ("Code", code_version()),
-        ("Checksum of the code", hash_files(code_files(), ROOT)[:SHOWN_DIGITS]),
-        ("Checksum of the data", (data or data_key(study)["rows"])[:SHOWN_DIGITS]),
-        ("Python", python_version()),
-        ("Packages", ", ".join(f"{name} {number}" for name, number in package_versions().items())),
-    ]
-    own = [Path(study.file)] if by_province(study) else data_files(study)  # of other provinces' rows nothing depends
-    files = [(p.name, sha256_of(p)[:SHOWN_DIGITS]) for p in [*own, *sorted(DATA.glob("*.csv"))]]
-    sources = [(m["label"], m["caption"], m.get("source", "")) for m in exhibits]
     source = "reporting.provenance.record"
+    sources = tuple((m["label"], m["caption"], m.get("source", "")) for m in exhibits)
     return [
         Table(
             "tbl-code_and_data",
-            (Column("What"), Column("Which")),
-            (*made, ("Files",), *files),
-            caption="Code and data",
-            note="Every installed package, with its hash, is in requirements.lock.",
+            (Column(_("What")), Column(_("Which"))),
+            (*_made(study, data), (_("Files"),), *_listed(study)),
+            caption=_("Code and data"),
+            note=_("Every installed package, with its hash, is in requirements.lock."),
             source=source,
         ),
         Table(
             "tbl-settings",
-            (Column("Of"), Column("Settings")),
+            (Column(_("Of")), Column(_("Settings"))),
             tuple(_grouped(settings(study))),
-            caption="Settings",
-            note="Texts and settings without a value are left out; they are in the study file.",
+            caption=_("Settings"),
+            note=_("Texts and settings without a value are left out; they are in the study file."),
             source=source,
         ),
         Table(
             "tbl-exhibits",
-            (Column("Exhibit"), Column("Caption"), Column("Function")),
-            tuple(sources),
-            caption="Exhibits and the functions behind them",
+            (Column(_("Exhibit")), Column(_("Caption")), Column(_("Function"))),
+            sources,
+            caption=_("Exhibits and the functions behind them"),
             source=source,
         ),
     ]
+
+
+def _made(study, data: str | None) -> list[tuple[str, str]]:
+    packages = (f"{name} {number}" for name, number in package_versions().items())
+    return [
+        (_("Study"), study.name),
+        (_("Province"), study.province or _("all")),
+        (_("Language"), study.language),
+        (_("Seed"), str(study.seed)),
+        (_("Code"), say_code_version()),
+        (_("Checksum of the code"), hash_files(code_files(), ROOT)[:SHOWN_DIGITS]),
+        (_("Checksum of the data"), (data or data_key(study)["rows"])[:SHOWN_DIGITS]),
+        ("Python", python_version()),
+        (_("Packages"), ", ".join(packages)),
+    ]
+
+
+def _listed(study) -> list[tuple[str, str]]:
+    own = [Path(study.file)] if by_province(study) else data_files(study)  # of other provinces' rows nothing depends
+    return [(p.name, sha256_of(p)[:SHOWN_DIGITS]) for p in [*own, *sorted(DATA.glob("*.csv"))]]
 
 
 def _grouped(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,140 +1,54 @@
-"""Turns the joined notebook into the report: numbered, cross-referenced, as one HTML page and as a PDF.
+"""Turns the joined notebook into the report: numbered, cross-referenced, as one HTML page, as a PDF and as a Word file.
 
-Three nbconvert exporters (`jupyter nbconvert --to relocation_html report.ipynb` works too): templates make
-pandoc Markdown of the notebook, pandoc makes the page, Typst makes the PDF.
+nbconvert exporters (`jupyter nbconvert --to relocation_html report.ipynb` works too): templates make pandoc Markdown of the
+notebook, pandoc makes the page and the Word file, Typst makes the PDF. The language is the notebook's.
 """
 
 import base64
-import copy
+import hashlib
+import os
 import re
+import struct
 import subprocess
 import tempfile
-import tomllib
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-import nbformat
 import pypandoc
 import typst
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
 from traitlets import Unicode, default
 
-from relocation_analysis.errors import nearest
+from relocation_analysis.language import _, mark, speaking
 from relocation_analysis.paths import DATA
-from relocation_analysis.reporting.execute import SOURCE_DATE_EPOCH, exhibits_of
-from relocation_analysis.reporting.exhibits import META, escape_html, escape_typst
+from relocation_analysis.reporting import fonts, word
+from relocation_analysis.reporting.escapes import escape_html, escape_markdown, escape_typst
+from relocation_analysis.reporting.execute import SOURCE_DATE_EPOCH
+from relocation_analysis.reporting.exhibits import META
+from relocation_analysis.reporting.prepare import RenderError, figures_of, labelled, prepare
+
+__all__ = ["DOCXReport", "HTMLReport", "PDFReport", "RenderError", "TypstReport", "figures_of", "labelled"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 BIBLIOGRAPHY = DATA / "references.bib"
 # Text is text: no raw HTML or TeX in a narrative; what a chapter inserts on purpose comes in a raw block.
 MARKDOWN = (
-    "markdown-raw_html-raw_tex-native_divs-native_spans+fenced_divs+bracketed_spans-yaml_metadata_block"
+    "markdown-raw_html-raw_tex-native_divs-native_spans-pandoc_title_block-yaml_metadata_block-implicit_figures"
+    "+fenced_divs+bracketed_spans+east_asian_line_breaks"
 )
-REFERENCE = re.compile(r"(?<![\w@\\])@((?:fig|tbl)-[a-z0-9]+(?:[-_][a-z0-9]+)*)")
-CITATION = re.compile(r"(?<![\w@\\])-?@\{?[A-Za-z_][\w:.#$%&+?<>~/-]*")
-CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-
-
-class RenderError(RuntimeError):
-    """The executed chapters cannot be made into a report."""
-
-
-@cache
-def words(language: str) -> dict[str, str]:
-    """What the page itself says, in one language."""
-    return tomllib.loads((TEMPLATES / "words.toml").read_text(encoding="utf-8"))[language]
-
-
-def number_exhibits(notebook: NotebookNode, vocabulary: dict[str, str]) -> dict[str, str]:
-    """Number figures and tables in reading order: id -> "Figure 3", also put into META as `label`."""
-    labels, count = {}, {}
-    for meta in exhibits_of(notebook):
-        if meta["kind"] not in ("figure", "table"):
-            continue
-        if meta["id"] in labels:
-            raise RenderError(
-                f"two exhibits have the id {meta['id']!r}; every id must occur once in the report"
-            )
-        count[meta["kind"]] = count.get(meta["kind"], 0) + 1
-        meta["label"] = labels[meta["id"]] = f"{vocabulary[meta['kind']]} {count[meta['kind']]}"
-    return labels
-
-
-def labelled(chapters: dict[str, NotebookNode], language: str) -> list[dict]:
-    """META of every figure and table of the chapters, each with the label it will have in the report."""
-    chapters = [copy.deepcopy(chapter) for chapter in chapters.values()]
-    joined = NotebookNode(cells=[cell for chapter in chapters for cell in chapter.cells])
-    number_exhibits(joined, words(language))
-    return [meta for meta in exhibits_of(joined) if "label" in meta]
-
-
-def resolve_references(markdown: str, labels: dict[str, str]) -> str:
-    """Replace `@fig-x` and `@tbl-x` outside code by a link that reads "Figure 3".
-
-    Raises
-    ------
-    RenderError : the report has no such exhibit; the nearest id is named.
-    """
-
-    def link(match: re.Match) -> str:
-        name = match[1]
-        if name not in labels:
-            close = nearest(name, labels)
-            hint = f"; the nearest is @{close}" if close else ""
-            raise RenderError(f"a text refers to @{name}, which the report does not show{hint}")
-        return f"[{labels[name].replace(' ', chr(0xA0))}](#{name})"
-
-    parts = CODE.split(markdown)
-    return "".join(part if i % 2 else REFERENCE.sub(link, part) for i, part in enumerate(parts))
-
-
-def prepare(notebook: NotebookNode) -> NotebookNode:
-    """A copy with numbered exhibits, resolved references, folded code and a place for works cited."""
-    notebook = copy.deepcopy(notebook)
-    vocabulary = words(notebook.metadata.relocation.language)
-    labels = number_exhibits(notebook, vocabulary)
-    for holder, key in _texts(notebook):
-        holder[key] = resolve_references(holder[key], labels)
-    _fold_code(notebook)
-    if any(CITATION.search(CODE.sub("", holder[key])) for holder, key in _texts(notebook)):
-        heading = f"# {vocabulary['references']} {{.unnumbered}}\n\n::: {{#refs}}\n:::"
-        cell = nbformat.v4.new_markdown_cell(heading, id="references")
-        notebook.cells.insert(_end_of_chapters(notebook), cell)
-    return notebook
-
-
-def _texts(notebook: NotebookNode):
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            yield cell, "source"
-        for output in cell.get("outputs", ()):
-            if "text/markdown" in output.get("data", {}):
-                yield output.data, "text/markdown"
-
-
-def _fold_code(notebook: NotebookNode) -> None:
-    """Give each cell that shows something the code since the last text or shown thing."""
-    waiting = []
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            waiting = []
-            continue
-        if "parameters" not in cell.metadata.get("tags", ()):  # the injected ones are those that held
-            waiting.append(cell.source)
-        kinds = [o.get("data", {}).get(META, {}).get("kind") for o in cell.outputs]
-        if any(kind != "records" for kind in kinds):
-            cell.metadata["code"] = "\n\n".join(waiting).strip()
-            waiting = []
-
-
-def _end_of_chapters(notebook: NotebookNode) -> int:
-    """Where the closing section begins: behind the last cell of a chapter."""
-    return max(
-        (i for i, c in enumerate(notebook.cells, 1) if "relocation" in c.metadata),
-        default=len(notebook.cells),
-    )
+LOCALES = {"zh": "zh-CN"}  # what a page calls its language, where it is more than the two letters
+PAGE = {
+    "contents": mark("Contents"),
+    "skip": mark("Skip to the text"),
+    "abstract-title": mark("Summary"),
+    "show-code": mark("Show all code"),
+    "dark-page": mark("Dark page"),
+    "note": mark("Note."),
+    "code": mark("Code"),
+}
+SIMULATED = mark("Simulated data: not evidence about any real household")
 
 
 def fence(text: str, attribute: str) -> str:
@@ -144,40 +58,66 @@ def fence(text: str, attribute: str) -> str:
 
 
 def data_uri(svg: str) -> str:
-    """An SVG document as an address that holds it."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    """An SVG document as an address that holds it, ready for an HTML attribute; a quarter smaller than base64."""
+    for character in '%#"<>&\n\r\t':
+        svg = svg.replace(character, f"%{ord(character):02X}")
+    return "data:image/svg+xml," + svg
 
 
-def run_pandoc(markdown: str, to: str, metadata: NotebookNode, bibliography: str, *options: str) -> str:
+def head(label: str) -> str:
+    """The label of an exhibit as its caption begins: "Figure 3."."""
+    return _("{label}.", label=label)
+
+
+def bare_table(figure: str) -> str:
+    """The table of what `table_formats.to_html` made, without caption and note."""
+    return re.search("<table.*</table>", figure, re.DOTALL)[0]
+
+
+def image(svg: str) -> str:
+    """A figure as the target of a Markdown image: a PNG of 300 dots an inch, as wide as the text, or as high as fits."""
+    source = '#set page(width: auto, height: auto, margin: 0pt, fill: white)\n#image("figure.svg")'
+    png = compile_typst(source, {"figure.svg": svg.encode()}, format="png", ppi=300)
+    width, height = struct.unpack(">II", png[16:24])
+    size = "height=20cm" if height / width > 20 / 16 else "width=16cm"
+    return f"(data:image/png;base64,{base64.b64encode(png).decode()}){{{size}}}"
+
+
+@cache
+def read_script() -> tuple[str, str]:
+    """The script of the page, and its hash: the only one that the page's policy lets run."""
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8").strip()
+    digest = hashlib.sha256(script.encode()).digest()
+    return script, "sha256-" + base64.b64encode(digest).decode()
+
+
+def run_pandoc(markdown: str, to: str, metadata: NotebookNode, bibliography: str, *options: str) -> bytes:
     """One pandoc call: citations, contents, numbered sections, the page. A warning is an error."""
-    command = [
-        pypandoc.get_pandoc_path(),
-        "--sandbox",
-        f"--from={MARKDOWN}",
-        f"--to={to}",
-        "--standalone",
-        "--wrap=none",
-    ]
-    command += ["--fail-if-warnings", "--toc", "--number-sections", "--section-divs", *options]
+    command = [pypandoc.get_pandoc_path(), "--sandbox", f"--from={MARKDOWN}", f"--to={to}", "--output=-"]
+    command += ["--standalone", "--wrap=none", "--fail-if-warnings", "--number-sections"]
     if Path(bibliography).is_file():
         command += ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations=true"]
-    vocabulary = words(metadata.language)
-    shown = {"lang": metadata.language, "title": metadata.title, "subtitle": metadata.get("subtitle", "")}
-    shown |= {
-        "citation": metadata.get("citation", ""),
-        "contents": vocabulary["contents"],
-        "skip": vocabulary["skip"],
-    }
-    shown |= {"simulated": vocabulary["simulated"] if metadata.simulated else ""}
+    command += [f"--lua-filter={TEMPLATES / 'report.lua'}", *options]
+    # Not as `lang`: pandoc lacks words of its own in some languages, and works are cited as in English.
+    shown = {"page-lang": LOCALES.get(metadata.language, metadata.language), "title": metadata.title}
+    shown |= {"subtitle": metadata.get("subtitle", ""), "citation": metadata.get("citation", "")}
+    shown |= {name: _(text) for name, text in PAGE.items()}
+    shown |= {"simulated": _(SIMULATED) if metadata.simulated else ""}
     command += [f"--metadata={key}={value}" for key, value in shown.items() if value]
-    run = subprocess.run(command, input=markdown.encode(), capture_output=True)
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+    run = subprocess.run(command, input=markdown.encode(), capture_output=True, env=environment)
     if run.returncode:
-        raise RenderError(f"pandoc stopped: {run.stderr.decode(errors='replace').strip()}")
-    return run.stdout.decode()
+        raise RenderError(_("pandoc stopped: {message}", message=run.stderr.decode(errors="replace").strip()))
+    return run.stdout
+
+
+def say_facts(facts: list) -> str:
+    """The facts below the title as Markdown: "**Study** simulated"."""
+    return "  \n".join(f"**{escape_markdown(name)}** {escape_markdown(value)}" for name, value in facts)
 
 
 class ReportExporter(TemplateExporter):
-    """The notebook as pandoc Markdown; the two targets differ in the blocks code, figure and table."""
+    """The notebook as pandoc Markdown; the targets differ in the blocks code, figure and table."""
 
     bibliography = Unicode(str(BIBLIOGRAPHY), help="BibTeX file of the works cited").tag(config=True)
     template_extension = ".md.j2"
@@ -189,8 +129,9 @@ class ReportExporter(TemplateExporter):
 
     def default_filters(self):
         yield from super().default_filters()
-        yield from {"fence": fence, "data_uri": data_uri}.items()
+        yield from {"fence": fence, "data_uri": data_uri, "head": head, "escape_markdown": escape_markdown}.items()
         yield from {"escape_html": escape_html, "escape_typst": escape_typst}.items()
+        yield from {"image": image, "bare_table": bare_table}.items()
 
     def _create_environment(self):
         environment = super()._create_environment()
@@ -199,14 +140,21 @@ class ReportExporter(TemplateExporter):
         environment.globals["META"] = META
         return environment
 
+    def from_notebook_node(self, nb, resources=None, **kw):
+        if "relocation" not in nb.metadata:
+            raise RenderError(_("only a report.ipynb can be rendered: its metadata names title and language"))
+        with speaking(nb.metadata.relocation.language):
+            return self.render(nb, resources)
+
     def to_markdown(self, notebook: NotebookNode, resources=None) -> tuple[str, NotebookNode, dict]:
-        """Pandoc Markdown, the prepared notebook and nbconvert's resources."""
-        if "relocation" not in notebook.metadata:
-            raise RenderError("only a report.ipynb can be rendered: its metadata names title and language")
+        """Pandoc Markdown, what the notebook says of itself, and nbconvert's resources."""
         prepared = prepare(notebook)
-        self.environment.globals["words"] = words(notebook.metadata.relocation.language)
+        about = prepared.metadata.relocation
+        facts = say_facts(about.get("facts", ()))
+        self.environment.globals |= {"words": {name: _(text) for name, text in PAGE.items()}}
+        self.environment.globals |= {"about": {"facts": facts, "abstract": about.abstract}}
         markdown, resources = super().from_notebook_node(prepared, resources)
-        return markdown, prepared, resources
+        return markdown, about, resources
 
 
 class HTMLReport(ReportExporter):
@@ -223,17 +171,16 @@ class HTMLReport(ReportExporter):
     def _template_name_default(self):
         return "relocation_html"
 
-    def from_notebook_node(self, nb, resources=None, **kw):
-        markdown, prepared, resources = self.to_markdown(nb, resources)
-        options = (
-            f"--template={TEMPLATES / 'report.html'}",
-            "--mathml",
-            "--shift-heading-level-by=1",
-            "--toc-depth=3",
-        )
-        return run_pandoc(
-            markdown, "html5", prepared.metadata.relocation, self.bibliography, *options
-        ), resources
+    def render(self, notebook: NotebookNode, resources) -> tuple[str, dict]:
+        """The page, with the font of its equations in it."""
+        markdown, about, resources = self.to_markdown(notebook, resources)
+        script, digest = read_script()
+        options = [f"--template={TEMPLATES / 'report.html'}", "--mathml", "--shift-heading-level-by=1"]
+        options += ["--toc", "--toc-depth=3", "--section-divs", f"--variable=script:{script}", f"--variable=script-hash:{digest}"]
+        page = run_pandoc(markdown, "html5", about, self.bibliography, *options).decode()
+        page = page.replace('<math display="block"', '<math display="block" tabindex="0"')  # it may scroll: by keys too
+        font = fonts.maths_font(fonts.characters_of_equations(page))
+        return page.replace("/* maths font */", font, 1), resources
 
 
 class TypstReport(ReportExporter):
@@ -250,13 +197,12 @@ class TypstReport(ReportExporter):
     def _template_name_default(self):
         return "relocation_typst"
 
-    def from_notebook_node(self, nb, resources=None, **kw):
-        markdown, prepared, resources = self.to_markdown(nb, resources)
-        resources["outputs"] = {f"figures/{k}.svg": v.encode() for k, v in figures_of(nb).items()}
-        options = (f"--template={TEMPLATES / 'report.typ'}", f"--lua-filter={TEMPLATES / 'typst.lua'}")
-        return run_pandoc(
-            markdown, "typst-citations", prepared.metadata.relocation, self.bibliography, *options
-        ), resources
+    def render(self, notebook: NotebookNode, resources) -> tuple[str, dict]:
+        """The source; `compile_typst` makes the PDF of it."""
+        markdown, about, resources = self.to_markdown(notebook, resources)
+        resources["outputs"] = {f"figures/{k}.svg": v.encode() for k, v in figures_of(notebook).items()}
+        options = [f"--template={TEMPLATES / 'report.typ'}", f"--lua-filter={TEMPLATES / 'typst.lua'}", "--toc"]
+        return run_pandoc(markdown, "typst-citations-smart", about, self.bibliography, *options).decode(), resources
 
 
 class PDFReport(TypstReport):
@@ -269,40 +215,54 @@ class PDFReport(TypstReport):
     def _file_extension_default(self):
         return ".pdf"
 
-    def from_notebook_node(self, nb, resources=None, **kw):
-        source, resources = super().from_notebook_node(nb, resources, **kw)
-        return compile_pdf(source, resources.pop("outputs")), resources
+    def render(self, notebook: NotebookNode, resources) -> tuple[bytes, dict]:
+        """The PDF."""
+        source, resources = super().render(notebook, resources)
+        return compile_typst(source, resources.pop("outputs")), resources
 
 
-def figures_of(notebook: NotebookNode) -> dict[str, str]:
-    """The figures of a notebook: id -> SVG."""
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
-    drawn = [o.data for o in outputs if o.get("data", {}).get(META, {}).get("kind") == "figure"]
-    return {data[META]["id"]: data["image/svg+xml"] for data in drawn}
+class DOCXReport(ReportExporter):
+    """A Word file for co-authors: real tables with repeated heads, equations, figures at 300 dots an inch."""
+
+    export_from_notebook = "Relocation report (Word)"
+    output_mimetype = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+    @default("file_extension")
+    def _file_extension_default(self):
+        return ".docx"
+
+    @default("template_name")
+    def _template_name_default(self):
+        return "relocation_docx"
+
+    def render(self, notebook: NotebookNode, resources) -> tuple[bytes, dict]:
+        """The file. Word takes no SVG that every version could show: figures are drawn as PNG."""
+        markdown, about, resources = self.to_markdown(notebook, resources)
+        with tempfile.TemporaryDirectory(prefix="relocation-") as folder:
+            reference = Path(folder) / "reference.docx"
+            reference.write_bytes(word.make_reference(about.language, _(SIMULATED) if about.simulated else ""))
+            options = [f"--reference-doc={reference}", f"--lua-filter={TEMPLATES / 'docx.lua'}"]
+            return run_pandoc(markdown, "docx", about, self.bibliography, *options), resources
 
 
-def compile_pdf(source: str, files: dict[str, bytes]) -> bytes:
-    """Compile Typst to PDF/UA-1, with Typst's own fonts only, so that machines agree.
+def compile_typst(source: str, files: dict[str, bytes], **how) -> bytes:
+    """Compile Typst, to PDF/UA-1 unless `how` says otherwise, with fonts of known packages only, so that machines agree.
 
     Raises
     ------
     RenderError : Typst's message; also where no font has a character, which the PDF would otherwise lose.
     """
+    how = {"format": "pdf", "pdf_standards": "ua-1"} | how
+    if how["format"] != "pdf":
+        del how["pdf_standards"]
     with tempfile.TemporaryDirectory(prefix="relocation-") as folder:
         root = Path(folder)
         for name, content in {**files, "report.typ": source.encode()}.items():
             (root / name).parent.mkdir(exist_ok=True)
             (root / name).write_bytes(content)
+        how |= {"font_paths": [str(path) for path in fonts.font_folders()], "ignore_system_fonts": True}
         try:
-            return typst.compile(
-                root / "report.typ",
-                root=root,
-                format="pdf",
-                ignore_system_fonts=True,
-                pdf_standards="ua-1",
-                timestamp=datetime.fromtimestamp(SOURCE_DATE_EPOCH, UTC),
-            )
+            return typst.compile(root / "report.typ", root=root, timestamp=datetime.fromtimestamp(SOURCE_DATE_EPOCH, UTC), **how)
         except typst.TypstError as error:
-            raise RenderError(
-                f"the PDF could not be made: {' '.join([error.message, *error.hints])}"
-            ) from None
+            message = " ".join([error.message, *error.hints])
+            raise RenderError(_("the PDF could not be made: {message}", message=message)) from None

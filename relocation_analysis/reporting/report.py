@@ -12,7 +12,8 @@ from relocation_analysis.paths import NOTEBOOKS
 from relocation_analysis.reporting import placing, provenance
 from relocation_analysis.reporting.placing import FAILED, RUN, read_run, report_folder, writing
 
-FORMATS = ("html", "pdf")
+FORMATS = ("html", "pdf", "docx")
+USUAL = ("html", "pdf")
 
 
 def check_formats(formats) -> None:
@@ -36,7 +37,7 @@ def is_current(folder: Path, fingerprint: str) -> bool:
 def write_report(
     study,
     out: Path = Path("reports"),
-    formats=FORMATS,
+    formats=USUAL,
     force: bool = False,
     progress=None,
     runner=None,
@@ -50,7 +51,7 @@ def write_report(
     ----------
     study : a `Study`.
     out : folder of all reports.
-    formats : of "html" and "pdf"; the record and the CSV files are always written.
+    formats : of "html", "pdf" and "docx"; the record and the CSV files are always written.
     force : run again although the report is current.
     progress : an `execute.Progress`; one on standard error by default.
     runner : an `execute.Runner` that several reports share; one of its own by default.
@@ -103,7 +104,7 @@ def _write(study, folder: Path, formats, run: dict, progress, runner) -> None:
             _write_record(study, plan, draft, formats, progress, runner, folder, run["data"]["rows"])
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
             run |= {"study": study.name, "province": study.province, "language": study.language}
-            run |= {"code": provenance.code_version(), "started": started.isoformat()}
+            run |= {"code": provenance.code_version(), "started": started.isoformat(), "origin": provenance.origin(study)}
             run |= {"seconds": round(time.perf_counter() - clock, 2)}
             run |= {"outputs": {name: provenance.sha256_of(draft / name) for name in names}}
             (draft / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
@@ -116,38 +117,41 @@ def _write_record(study, plan: list, draft: Path, formats, progress, runner, fol
     """Run the chapters and write every output into `draft`; on failure keep the notebook in `folder`."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, render
+    from relocation_analysis.reporting import execute, render, withheld
 
     notebook = None
     try:
-        chapters = _run(study, plan, progress, runner)
+        found = _run(study, plan, progress, runner)
+        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in found.items()}
         notebook = _join(study, plan, chapters, data)
-        _write_outputs(chapters, notebook, draft, formats)
+        write_outputs(chapters, notebook, draft, formats)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
-            nbformat.write(failed, draft / FAILED)
+            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
             error.add_note(_("The notebook is kept: {path}", path=placing.keep_failed(draft, folder)))
         raise
 
 
-def _write_outputs(chapters: dict, notebook, draft: Path, formats) -> None:
-    """Every file of a report but run.json: the record, what the chapters published, what readers read."""
+def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict | None = None) -> None:
+    """Every file of a report but run.json: the record, what the chapters published (`columns` by kind), what readers read."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, render
+    from relocation_analysis.reporting import execute, exports, render, withheld
+    from relocation_analysis.reporting.escapes import escape_cells
 
     nbformat.write(notebook, draft / "report.ipynb")
-    for name, frame in execute.gather(chapters).items():
-        frame.to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
+    for name, frame in frames.items():
+        escape_cells(frame).to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (draft / "figures").mkdir()
     for name, svg in render.figures_of(notebook).items():
         (draft / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
-    if "html" in formats:
-        page, _resources = render.HTMLReport().from_notebook_node(notebook)
-        (draft / "report.html").write_text(page, encoding="utf-8", newline="\n")
-    if "pdf" in formats:
-        (draft / "report.pdf").write_bytes(render.PDFReport().from_notebook_node(notebook)[0])
+    exports.write_exports(notebook, draft / "exports", notebook.metadata.relocation.language)
+    exporters = {"html": render.HTMLReport, "pdf": render.PDFReport, "docx": render.DOCXReport}
+    for name in formats:
+        written, _resources = exporters[name]().from_notebook_node(notebook)
+        (draft / f"report.{name}").write_bytes(written.encode() if isinstance(written, str) else written)
 
 
 def _plan(study) -> list[tuple[str, str]]:
@@ -179,6 +183,6 @@ def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str | None =
         paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in reasons}
         parts["skipped"] = execute.skipped_section(paths, reasons, study.language)
     metadata = {"title": study.heading, "subtitle": study.say("subtitle"), "language": study.language}
-    metadata |= {"simulated": study.simulated, "citation": study.say("citation")}
+    metadata |= {"simulated": study.simulated, "citation": study.say("citation"), "facts": provenance.title_facts(study)}
     last_page = provenance.record(study, render.labelled(parts, study.language), data)
     return execute.join(parts, execute.closing_cells(provenance.introduction(), last_page), metadata)

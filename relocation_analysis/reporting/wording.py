@@ -1,9 +1,23 @@
-"""How numbers and names are printed: one mapping of names to words, one function for each kind of number."""
+"""How numbers and names are printed: one function for each kind of number and each kind of name (`names.py`)."""
 
 import math
 from dataclasses import dataclass, replace
 
+from relocation_analysis.language import SOURCE, _, mark, spoken
+from relocation_analysis.reporting.names import (
+    AGGREGATIONS,
+    CHECKS,
+    COVARIATES,
+    ESTIMATORS,
+    KINDS_OF_UNIT,
+    LEVELS,
+    ROLES,
+    STEPS,
+    VERDICTS,
+)
+
 MINUS, EN_DASH, THIN = "\u2212", "\u2013", "\u2009"
+CHINESE = "\u2e80"  # from here on characters are Chinese
 BLANK = EN_DASH
 WITHHELD = "[c]"  # confidential: official statistics write it so
 
@@ -28,101 +42,21 @@ class Unit:
 
 
 UNITS = {
-    "share": Unit("pp", "percentage points", 1, 100.0, "%"),
-    "minutes": Unit("min", "minutes", 1),
-    "hours": Unit("hours", "hours", 1),
-    "months": Unit("months", "months", 2),
-    "yuan": Unit("yuan", "yuan", 0),
-    "thousand yuan": Unit("thousand yuan", "thousand yuan", 2),
-    "log": Unit("log points", "log points", 3),
-    "SD": Unit("SD", "standard deviations", 2),
+    "share": Unit(mark("pp"), mark("percentage points"), 1, 100.0, "%"),
+    "minutes": Unit(mark("min"), mark("minutes"), 1),
+    "hours": Unit(mark("hours"), mark("hours"), 1),
+    "months": Unit(mark("months"), mark("months"), 2),
+    "yuan": Unit(mark("yuan"), mark("yuan"), 0),
+    "thousand yuan": Unit(mark("thousand yuan"), mark("thousand yuan"), 2),
+    "log": Unit(mark("log points"), mark("log points"), 3),
+    "SD": Unit(mark("SD"), mark("standard deviations"), 2),
 }
+PARTS_OF_UNITS = (  # of the units that the codebook and the studies have; another is printed as it is written
+    mark("taka"), mark("kilocalories"), mark("mm"), mark("per year"), mark("per month"), mark("per week"), mark("per child"),
+    mark("per man"), mark("per woman"), mark("per head and month"), mark("per head and day"),
+)  # fmt: skip
+COUNTS = mark("no one two three four five six seven eight nine")  # the words for 0, 1, 2 ... with a space between them
 
-ROLES = {
-    "primary": "Primary outcomes",
-    "secondary": "Secondary outcomes",
-    "adverse": "Possible harms",
-    "delivered": "Delivered change",
-    "time_account": "Time account",
-    "report_only": "For the record",
-}
-ESTIMATORS = {
-    "callaway_santanna": "Group-time (Callaway and Sant\u2019Anna)",
-    "callaway_santanna_universal": "Group-time, universal base period",
-    "callaway_santanna_never": "Group-time, never-treated comparison",
-    "callaway_santanna_not_yet": "Group-time, not-yet-treated comparison",
-    "callaway_santanna_base_earlier": "Group-time, base period one earlier",
-    "ols_strata": "Offered against not offered",
-    "tsls": "Moved by the offer: two-stage least squares",
-    "anderson_rubin": "Moved by the offer: Anderson-Rubin set",
-    "difference_in_means_levels": "Movers minus non-movers, levels",
-    "difference_in_means_differences": "Movers minus non-movers, differences",
-    "matching_levels": "Matching, levels",
-    "matching_differences": "Matching with difference-in-differences",
-    "ipw_levels": "Inverse weighting, levels",
-    "ipw_differences": "Inverse weighting, differences",
-    "aipw_levels": "Doubly robust, levels",
-    "aipw_differences": "Doubly robust, differences",
-    "imputation": "Imputation (Borusyak, Jaravel and Spiess)",
-    "sun_abraham": "Interaction-weighted (Sun and Abraham)",
-    "twfe": "Two-way fixed effects",
-    "before_after": "Treated only, after minus before",
-    "cross_section": "Treated minus untreated, last wave",
-}
-AGGREGATIONS = {
-    "cohort_time": "Cohort by year",
-    "event_time": "Exposure",
-    "cohort": "Cohort",
-    "calendar": "Calendar year",
-    "overall_simple": "All cohort-year effects, by size",
-    "overall_dynamic": "All exposures, equally",
-    "overall_cohort": "All treated units, equally",
-    "headline": "Headline: years 0 to 3",
-}
-COVARIATES = {
-    "sex": "Sex",
-    "age": "Age (years)",
-    "age_band": "Age at the first wave",
-    "minority": "Ethnic group",
-    "remote": "Village of origin",
-    "remoteness": "Remoteness of the village",
-    "labour": "Labour force of the household",
-    "site_type": "Kind of site",
-    "site_size": "Size of the site (persons)",
-    "cohort": "Cohort",
-    "household_size": "Household size",
-}
-LEVELS = {
-    "all": "Everyone",
-    "sex=female": "Female",
-    "sex=male": "Male",
-    "minority=minority": "Minority household",
-    "minority=majority": "Majority household",
-    "remote=remote": "More remote village",
-    "remote=near": "Less remote village",
-    "labour=0": "No worker",
-    "labour=1": "1 worker",
-    "labour=2": "2 workers",
-    "labour=3+": "3 or more workers",
-    "site_type=urban_centralised": "Urban site",
-    "site_type=rural_centralised": "Rural site",
-    "site_type=dispersed": "Dispersed resettlement",
-}
-
-COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-CHECKS = {
-    "attrition": "Attrition",
-    "balance": "Balance at the first wave",
-    "base_period": "Another base period",
-    "comparison": "Another comparison group",
-    "composition": "Composition",
-    "coverage": "Coverage",
-    "few_clusters": "Number of clusters",
-    "power": "Power",
-    "pre_trends": "Trends before",
-    "single_cohorts": "Leave one cohort out",
-}
 STATISTICS = {  # an effect in the unit of the outcome, an effect on a share, or a share; else a plain number
     "base_period": "outcome",
     "comparison": "outcome",
@@ -131,29 +65,34 @@ STATISTICS = {  # an effect in the unit of the outcome, an effect on a share, or
     "coverage": "share",
     "power": "share",
 }
-VERDICTS = {
-    (True, True): "not rejected",
-    (False, True): "rejected",
-    (True, False): "holds",
-    (False, False): "fails",
-}
-NO_INTERVAL = "No interval is given where fewer than five clusters remain on one side."
+NO_INTERVAL = mark("No interval is given where fewer than five clusters remain on one side.")
 
 
 def find_unit(unit: str) -> Unit:
-    """How `unit` is printed: by its entry of `UNITS`, else that of its first word, else as written. After an @ stand the
-    decimals of an outcome that states them."""
+    """How `unit` is printed in the language spoken: by its entry of `UNITS`, else that of its first word, else as written.
+    After an @ stand the decimals of an outcome that states them."""
     if "@" in unit:
-        plain, _, decimals = unit.rpartition("@")
+        plain, _at, decimals = unit.rpartition("@")
         return replace(find_unit(plain), decimals=int(decimals))
     first = unit.split(" ")[0] if unit else ""
     if unit in UNITS:
-        return UNITS[unit]
+        return replace(UNITS[unit], short=_(UNITS[unit].short), long=_(UNITS[unit].long))
     if first in UNITS:
-        base = UNITS[first]
-        rest = unit[len(first) :] if base.scale == 1 and first != "log" else ""
-        return Unit(base.short + rest, base.long + rest, base.decimals, base.scale, base.level)
-    return Unit(unit, unit)
+        base = find_unit(first)
+        rest = unit[len(first) + 1 :] if base.scale == 1 and first != "log" else ""
+        return replace(base, short=beside(base.short, _say(rest)), long=beside(base.long, _say(rest)))
+    what, per, base = unit.partition(" per ")
+    said = beside(_say(what), _say(f"per {base}")) if per else _say(unit)
+    return Unit(said, said)
+
+
+def _say(text: str) -> str:
+    return _(text) if text in PARTS_OF_UNITS else text
+
+
+def beside(left: str, right: str) -> str:
+    """One beside the other, with a space unless the right begins with Chinese, a slash or %."""
+    return f"{left}{right}" if not right or right[0] in "/%" or right[0] >= CHINESE else f"{left} {right}"
 
 
 def format_number(value: float, unit: str = "") -> str:
@@ -173,9 +112,9 @@ def _significant(value: float, digits: int = 3) -> int:
 
 
 def format_amount(value: float, unit: str) -> str:
-    """An effect with its unit: "6.4 pp", "\u221231.0 min"."""
+    """An effect with its unit: "6.4 pp", "\u221231.0 min", in Chinese with no space."""
     number = format_number(value, unit)
-    return number if number == BLANK else f"{number} {find_unit(unit).short}".rstrip()
+    return number if number == BLANK else beside(number, find_unit(unit).short)
 
 
 def format_level(value: float, unit: str) -> str:
@@ -189,14 +128,14 @@ def format_level(value: float, unit: str) -> str:
 def format_interval(low: float, high: float, unit: str = "") -> str:
     """An interval without its unit: "4.0 to 8.8"; an en dash where there is none."""
     ends = [format_number(end, unit) for end in (low, high)]
-    return BLANK if BLANK in ends else " to ".join(ends)
+    return BLANK if BLANK in ends else _("{low} to {high}", low=ends[0], high=ends[1])
 
 
 def format_estimate(estimate: float, low: float, high: float, unit: str) -> str:
     """An effect as a sentence has it: "6.4 pp (95% interval 4.0 to 8.8)"."""
     interval = format_interval(low, high, unit)
     amount = format_amount(estimate, unit)
-    return amount if interval == BLANK else f"{amount} (95% interval {interval})"
+    return amount if interval == BLANK else _("{amount} (95% interval {interval})", amount=amount, interval=interval)
 
 
 def format_p(p: float) -> str:
@@ -236,25 +175,47 @@ def format_period(value: float) -> str:
 def say_exposure(event_time: float) -> str:
     """When, seen from the move: "in the year of the move", "two years after", "one year before"."""
     if event_time == 0:
-        return "in the year of the move"
-    plural = "" if abs(event_time) == 1 else "s"
-    side = "after" if event_time > 0 else "before"
-    return f"{say_count(abs(event_time))} year{plural} {side}"
+        return _("in the year of the move")
+    years = say_count(abs(event_time))
+    if abs(event_time) == 1:
+        return _("{years} year after", years=years) if event_time > 0 else _("{years} year before", years=years)
+    return _("{years} years after", years=years) if event_time > 0 else _("{years} years before", years=years)
 
 
 def say_count(value: float) -> str:
-    """A count inside a sentence: "three", "no", "12"."""
-    return COUNTS[int(value)] if value in range(len(COUNTS)) else f"{value:g}"
+    """A count inside a sentence: "three", "no", "12"; in Chinese a figure."""
+    words = _(COUNTS).split(" ")
+    return words[int(value)] if value in range(len(words)) else f"{value:g}"
 
 
 def say_part(part: float, total: float) -> str:
     """A part of a count: "none of the four", "all of the four", "two of the four"."""
-    return f"{'none' if part == 0 else 'all' if part == total else say_count(part)} of the {say_count(total)}"
+    if part == 0:
+        return _("none of the {total}", total=say_count(total))
+    if part == total:
+        return _("all of the {total}", total=say_count(total))
+    return _("{part} of the {total}", part=say_count(part), total=say_count(total))
+
+
+def say_units(n: str, unit: str) -> str:
+    """How many persons, households, villages or counties, in a sentence; `n` is the number as it is to be printed."""
+    if unit == "person":
+        return _("{n} people", n=n)
+    if unit == "household":
+        return _("{n} households", n=n)
+    if unit == "village":
+        return _("{n} villages", n=n)
+    return _("{n} counties", n=n) if unit == "county" else _("{n} units", n=n)
 
 
 def in_sentence(label: str) -> str:
-    """A label inside a sentence: its first letter small, unless it is an abbreviation."""
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    """A label inside a sentence: its first letter small, unless it is an abbreviation; only English changes it."""
+    return label if spoken() != SOURCE or label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def at_start(text: str) -> str:
+    """A clause at the start of a sentence: its first letter large."""
+    return text[:1].upper() + text[1:]
 
 
 def label_unit(unit: str, level: bool = False) -> str:
@@ -263,41 +224,76 @@ def label_unit(unit: str, level: bool = False) -> str:
     return how.level if level and how.level else how.long
 
 
+def label_narrow_unit(unit: str) -> str:
+    """The unit in a narrow column: "pp"; Chinese is short enough written out."""
+    how = find_unit(unit)
+    return how.short if spoken() == SOURCE else how.long
+
+
+def label_plain_unit(unit: str) -> str:
+    """The unit written out after a number; the Chinese one has its measure word."""
+    how = find_unit(unit)
+    return how.long if spoken() == SOURCE else how.short
+
+
+def label_with_unit(label: str, unit: str) -> str:
+    """A label with its unit in brackets: "Off-farm wage work (percentage points)"; without a unit the label."""
+    said = label_unit(unit)
+    return _("{label} ({unit})", label=label, unit=said) if said else label
+
+
 def label_axis(label: str, unit: str) -> str:
     """The name of an axis of effects: "Effect on off-farm wage work, percentage points"."""
-    return ", ".join(part for part in (f"Effect on {in_sentence(label)}", label_unit(unit)) if part)
+    said, label = label_unit(unit), in_sentence(label)
+    return _("Effect on {label}, {unit}", label=label, unit=said) if said else _("Effect on {label}", label=label)
+
+
+def label_role(role: str) -> str:
+    return _(ROLES[role])
 
 
 def label_covariate(name: str) -> str:
     """A covariate, or with "sex=female" the share of one of its levels."""
-    return label_subgroup(name) if "=" in name else COVARIATES.get(name, spell_out(name))
+    return label_subgroup(name) if "=" in name else _label(COVARIATES, name)
 
 
 def label_subgroup(subgroup: str) -> str:
     """ "sex=female" is "Female"; a level without an entry is shown as it is in the file."""
     if subgroup in LEVELS:
-        return LEVELS[subgroup]
-    covariate, _, level = subgroup.partition("=")
+        return _(LEVELS[subgroup])
+    covariate, _equals, level = subgroup.partition("=")
     level = level or covariate
+    if covariate == "age_band" and level.endswith("+"):
+        return _("{age}+ years", age=level.removesuffix("+"))
     if covariate == "age_band":
-        return level.replace("-", EN_DASH) + " years"
+        return _("{ages} years", ages=level.replace("-", EN_DASH))
     return spell_out(level)
 
 
 def label_estimator(name: str) -> str:
-    return ESTIMATORS.get(name, spell_out(name))
+    return _label(ESTIMATORS, name)
 
 
 def label_aggregation(name: str) -> str:
-    return AGGREGATIONS.get(name, spell_out(name))
+    return _label(AGGREGATIONS, name)
+
+
+def label_kind_of_unit(name: str) -> str:
+    """What clusters or units are: "Village"."""
+    return _label(KINDS_OF_UNIT, name)
+
+
+def label_step(name: str) -> str:
+    """The step of a flow."""
+    return _label(STEPS, name)
 
 
 def label_offered(offered: int) -> str:
-    return "Offered" if offered else "Not offered"
+    return _("Offered") if offered else _("Not offered")
 
 
 def label_check(name: str) -> str:
-    return CHECKS.get(name, spell_out(name))
+    return _label(CHECKS, name)
 
 
 def label_verdict(passed: bool | None, p_value: float | None) -> str:
@@ -305,11 +301,18 @@ def label_verdict(passed: bool | None, p_value: float | None) -> str:
     fails; a check that judges nothing informs."""
     tested = p_value is not None and math.isfinite(p_value)
     if passed is None:
-        return "not rejected" if tested and p_value >= 0.05 else "informs"
-    return VERDICTS[bool(passed), tested]
+        return _("not rejected") if tested and p_value >= 0.05 else _("informs")
+    return _(VERDICTS[bool(passed), tested])
+
+
+def say_yes(value: bool) -> str:
+    return _("yes") if value else _("no")
+
+
+def _label(words: dict[str, str], name: str) -> str:
+    return _(words[name]) if name in words else spell_out(name)
 
 
 def spell_out(name: str) -> str:
     """A machine name without an entry, legible: "dual_base" is "Dual base"."""
-    text = str(name).replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
+    return at_start(str(name).replace("_", " ").strip())

@@ -16,6 +16,7 @@ def study_of(*outcomes, subgroups=(), codebook=None, **design):
         name="s",
         title="",
         data={"path": "x.csv"},
+        disclosure="public",
         outcomes=outcomes,
         subgroups=subgroups,
         design=design,
@@ -76,6 +77,13 @@ def test_a_household_counts_where_any_member_has_the_value():
     frame.loc[frame["person"] == 1, "debt"] = np.nan
     design = design_of(frame, study_of("debt"))
     assert design.flow["step"].tolist() == ["file", "split"]
+
+
+def test_where_data_are_not_public_a_step_that_drops_nobody_has_its_row_too():
+    study = study_of("offfarm_wage").model_copy(update={"disclosure": "restricted"})
+    flow = design_of(rows(offfarm_wage=1.0), study).flow
+    assert flow["step"].tolist() == ["file", "universe", "missing"]
+    assert flow.iloc[2, 3:].tolist() == [0, 0, 7, 3]
 
 
 def test_unknown_values_are_a_step_of_the_flow():

@@ -355,12 +355,12 @@ def unusable(case):
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
-        ("separated", "no overlap: a propensity score of 1.0000"),
-        ("one unit without overlap", "no overlap: a propensity score of 1.0000"),
+        ("separated", "no overlap: a propensity score of 0.999 or more"),
+        ("one unit without overlap", "no overlap: a propensity score of 0.999 or more"),
         ("collinear", "the covariates are collinear or constant among the comparison units"),
         ("constant among comparison", "the covariates are collinear or constant among the comparison units"),
-        ("few treated", "2 treated units for 3 coefficients"),
-        ("few comparison", "2 comparison units for 3 coefficients"),
+        ("few treated", "fewer treated units than the 3 coefficients"),
+        ("few comparison", "fewer comparison units than the 3 coefficients"),
         ("no treated", "no treated unit is observed at both times"),
         ("no comparison", "no comparison unit is observed at both times"),
         ("nobody", "no treated unit is observed at both times"),

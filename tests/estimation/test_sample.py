@@ -57,7 +57,7 @@ def test_raw_means_are_weighted_means_by_cohort_and_time():
     )
     found = raw_means(small_design(panel), "y")
     # cohort 2: (0 + 3 x 4) / 4 and (4 + 3 x 8) / 4
-    assert found.iloc[:2].values.tolist() == [[2, 1, 3, 2], [2, 2, 7, 2]]
+    assert found.iloc[:2].values.tolist() == [[2, 1, 3, 2, 2], [2, 2, 7, 2, 2]]  # cohort, time, mean, persons, villages
     assert found["cohort"].isna().tolist() == [False, False, True, True]
 
 
@@ -90,7 +90,11 @@ def test_movers_lost_after_the_move_are_attrition_and_losses_alike_are_not():
     assert lost.statistic == pytest.approx(-3 / 13, abs=0.02) and lost.passed is False
     alike = check_attrition(small_design(panel[~((panel["time"] > 1) & some)]))
     assert abs(alike.statistic) < 0.05 and alike.passed is True
-    assert set(alike.table.columns) == {"time", "moved", "stayed"}
+    assert set(alike.table.columns) == {"time", "moved", "stayed", "fewest_moved", "fewest_stayed"}
+    # 600 persons, 400 of them movers; those with 7 x number mod 13 below 3 are lost from the second wave on
+    gone = panel.loc[some & (panel["time"] == 2)]
+    assert alike.table["fewest_moved"].tolist() == [0, *[gone["cohort"].notna().sum()] * 2]
+    assert alike.table["fewest_stayed"].tolist() == [0, *[gone["cohort"].isna().sum()] * 2]
 
 
 def test_with_too_few_villages_attrition_is_shown_and_not_judged():

@@ -152,7 +152,7 @@ def test_effects_of_units_inside_clusters_may_be_subtracted_beforehand():
 def test_it_is_not_offered_with_fewer_than_five_clusters_on_a_side(clusters, treated, fewest):
     found = wild_bootstrap(*simulate("few", clusters, treated), 1)
     assert found.p_value is None and np.isnan(found.conf_low)
-    assert found.reason == f"{fewest} clusters on the smaller side, fewer than 5"
+    assert found.fewest == fewest and found.reason == "there are fewer than 5 clusters on the smaller side"
     check = check_wild("y", *simulate("few", clusters, treated), 1)
     assert check.passed is None and check.p_value is None and found.reason in check.note
 

@@ -6,7 +6,8 @@ import pytest
 from matplotlib.figure import Figure as Sheet
 
 from relocation_analysis.errors import InputError
-from relocation_analysis.reporting.curve import choice_rows, describe_curve, draw_choices, draw_curve, plot_specifications
+from relocation_analysis.language import speaking
+from relocation_analysis.reporting.curve import choice_rows, describe_curve, draw_choices, draw_curve, plot_specifications, release_curve, say_choice
 
 
 @pytest.fixture
@@ -44,9 +45,11 @@ def test_a_choice_is_marked_under_each_specification_that_made_it(curve):
     assert len(marks["comparison=never_treated"].get_xdata()) == 4
 
 
-def test_the_text_gives_the_range_and_the_share_of_the_sign(curve, codebook):
+def test_the_text_gives_where_nine_in_ten_lie_and_the_share_of_the_sign(curve, codebook):
     text = describe_curve(curve, codebook["offfarm_wage"])
-    assert "from \u22121.0 pp to 8.0 pp" in text and "4.7 pp" in text and "83%" in text
+    # the 5th and the 95th percentile of 12 equal steps from -1.0 to 8.0 lie 0.55 steps of 9/11 inside the ends
+    assert "between \u22120.6 pp and 7.5 pp" in text and "4.7 pp" in text and "83%" in text
+    assert "\u22121.0" not in text and "8.0" not in text
 
 
 def test_the_figure_is_the_same_bytes_twice_and_a_curve_without_rows_is_refused(curve, codebook):
@@ -54,3 +57,27 @@ def test_the_figure_is_the_same_bytes_twice_and_a_curve_without_rows_is_refused(
     assert first.svg == second.svg and first.id == "fig-specifications-offfarm_wage"
     with pytest.raises(InputError, match="it has no rows"):
         plot_specifications(curve.iloc[:0], "offfarm_wage", codebook)
+
+
+def test_a_specification_of_few_and_one_that_would_reveal_a_cohort_of_few_are_not_shown(curve, codebook):
+    curve = curve.assign(estimator="twfe", comparison="", base_period="", anticipation=0.0, strata="none", n_units=500)
+    curve["without_cohort"] = [np.nan] * 9 + [2016.0, 2017.0, 2018.0]
+    curve["n_units"] = [500] * 8 + [9, 495, 480, 500]  # 5 units of 2016 and 20 of 2017 are left out, none of 2018 was there
+    assert release_curve(curve)["estimate"].tolist() == curve["estimate"].drop([8, 9]).tolist()
+    figure = plot_specifications(curve, "offfarm_wage", codebook)
+    assert figure.caption.endswith("under 10 specifications")
+    assert "Two numbers are withheld." in figure.alt and "[c]: withheld" in figure.note
+
+
+def test_a_row_is_labelled_by_the_name_of_its_choice_in_either_language():
+    assert say_choice("strata", "remote+minority") == "village of origin, ethnic group"
+    assert say_choice("without_cohort", "2016") == "2016"
+    with speaking("zh"):
+        assert say_choice("estimator", "twfe") == "双向固定效应" and say_choice("strata", "none") == "无"
+
+
+def test_the_study_s_own_specification_differs_in_shape_not_only_in_colour(curve, codebook):
+    ax = Sheet().add_subplot()
+    draw_curve(ax, curve, codebook["offfarm_wage"])
+    assert lines(ax)["main"].get_marker() != lines(ax)["estimate"].get_marker()
+    assert lines(ax)["main"].get_markersize() > 2 * lines(ax)["estimate"].get_markersize()

@@ -12,6 +12,8 @@ from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import adjust_headlines, estimate
 from relocation_analysis.estimation.power import design_power
 from relocation_analysis.estimation.robustness import run_checks
+from relocation_analysis.estimation.sensitivity import check_pretrends
+from relocation_analysis.language import speaking
 from relocation_analysis.reporting import narrative
 from relocation_analysis.reporting.check_tables import tabulate_check_tables, tabulate_event_times
 from relocation_analysis.reporting.context_tables import (
@@ -57,7 +59,8 @@ def test_a_loss_is_said_in_the_words_of_a_gain(schooling, schooling_effects, est
 
 
 def test_an_effect_of_too_few_clusters_is_given_without_an_interval(schooling, schooling_effects):
-    effects = with_headline(schooling_effects, "in_school_16_18", std_error=np.nan, conf_low=np.nan, conf_high=np.nan)
+    few = {"n_clusters_treated": 4, "std_error": np.nan, "conf_low": np.nan, "conf_high": np.nan}
+    effects = with_headline(schooling_effects, "in_school_16_18", **few)
     power = design_power(effects, schooling.outcomes)
     assert "too few clusters remain to say how sure that is" in narrative.describe_answer(schooling, effects, power).markdown
 
@@ -141,3 +144,59 @@ def test_girls_enrolment_set_to_minus_three_points_gives_a_negative_estimate_wit
     before = estimate(build_design(check_panel(read_panel(helped), helped), helped, ("in_school_16_18",)))
     assert girls < 0
     assert girls < before.select(subgroup="sex=female", aggregation="headline").table["estimate"].iloc[0] - 0.01
+
+
+@pytest.mark.parametrize(("estimate_", "low", "high", "said"), [
+    (0.05, 0.01, 0.09, "搬迁使16\\-18岁在学**提高**了5.0个百分点（95%区间：1.0至9.0），属改善。"),
+    (-0.05, -0.09, -0.01, "搬迁使16\\-18岁在学**降低**了5.0个百分点（95%区间：1.0至9.0），属恶化。"),
+    (-0.05, -0.11, 0.01, "搬迁是否改变了16\\-18岁在学**尚无法断定**：估计值为\u22125.0个百分点（95%区间：\u221211.0至1.0）；"
+                         "事前发现5.0个百分点效应的概率为30%。"),
+])  # fmt: skip
+def test_chinese_says_gains_and_losses_with_the_same_numbers(schooling, schooling_effects, estimate_, low, high, said):
+    effects = with_headline(schooling_effects, "in_school_16_18", estimate=estimate_, conf_low=low, conf_high=high, std_error=0.02)
+    power = pd.DataFrame({"outcome": ["in_school_16_18"], "power": [0.30]})
+    with speaking("zh"):
+        text = narrative.describe_answer(schooling, effects, power).markdown
+    assert text == said + "以上效应为搬迁当年及其后三年的平均。"
+
+
+def test_a_withheld_effect_is_said_to_be_withheld(schooling, schooling_effects):
+    effects = with_headline(schooling_effects, "in_school_16_18", n_units=9, estimate=0.7777, conf_low=0.7777, conf_high=0.7777)
+    power = pd.DataFrame({"outcome": ["in_school_16_18"], "power": [0.7777]})
+    for describe in (narrative.describe_answer, narrative.describe_domain):
+        text = describe(schooling, effects, power).markdown
+        assert "For enrolment at 16\\-18 the effect is withheld" in text and "777" not in text
+    hidden = with_headline(schooling_effects, "boards", n_clusters_treated=2)
+    text = narrative.describe_domain(schooling, hidden, power).markdown
+    assert text.endswith("Withheld, because too few stand behind them: boarding.")
+    assert "[c]" in narrative.describe_horizon(schooling, effects).markdown
+
+
+def test_a_domain_harms_and_checks_speak_chinese(schooling, schooling_effects, design, simulated_effects):
+    effects = with_headline(schooling_effects, "boards", estimate=-0.25, p_value=1e-9, std_error=0.02)
+    effects = adjust_headlines(effects, tuple(schooling.outcomes))
+    with speaking("zh"):
+        domain = narrative.describe_domain(schooling, effects, design_power(effects, schooling.outcomes)).markdown
+        harms = narrative.describe_harms(design, simulated_effects).markdown
+        none = narrative.describe_harms(schooling, schooling_effects).markdown
+        horizon = narrative.describe_horizon(design, simulated_effects).markdown
+        checks = [check_pretrends(schooling, schooling_effects, "in_school_16_18")]
+        trends, verdict = narrative.describe_pretrends(schooling, checks).markdown, narrative.describe_verdict(checks).markdown
+    assert "无所谓好坏的变化：寄宿（\u221225.0个百分点）。" in domain and "改善：无。恶化：无。" in domain
+    assert harms.startswith("可能的不利影响无论结果如何都予报告。搬迁使未偿债务**提高**了") and "千元" in harms
+    assert none.startswith("本研究在这一领域没有测量任何可能的不利影响")
+    assert horizon.startswith("面板数据覆盖2014至2021年。效应可以追踪到搬迁后第")
+    assert trends.startswith("## 搬迁前的趋势\n\n搬迁前趋势检验未拒绝，并不证明趋势平行 [@roth2022]。")
+    assert verdict.startswith("在1项检验中，")
+
+
+def test_context_speaks_chinese(study, panel):
+    with speaking("zh"):
+        programme, ledger = tabulate_programme(study), tabulate_ledger(study)
+        account = build_design(panel, study, ("school_hours_saved", "school_value_saved"))
+        time = tabulate_time_account(account, estimate(account))
+    assert programme.caption == "贵州省易地扶贫搬迁，2016至2020年"
+    assert programme.rows[0][:2] == ("建档立卡搬迁人口", "1,500,000")
+    assert len(ledger.rows) == len(tabulate_ledger(study).rows)
+    assert [column.label for column in ledger.columns] == ["说法", "核算与说明", "能否检验"]
+    assert [row[1] for row in time.rows] == ["小时/年", "元/年"]

@@ -1,13 +1,15 @@
 """The fingerprint changes with whatever decides the bytes of a report, and with nothing else."""
 
+import re
 import subprocess
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from relocation_analysis.data import panel as panel_module
+from relocation_analysis import __version__
 from relocation_analysis.data.study import read_study
+from relocation_analysis.language import speaking
 from relocation_analysis.paths import LOCK, ROOT
 from relocation_analysis.reporting import provenance
 
@@ -19,8 +21,8 @@ def files(tmp_path, monkeypatch):
     code.write_text("x = 1\n")
     data.write_text("a\n1\n")
     monkeypatch.setattr(provenance, "code_files", lambda: [code])
-    monkeypatch.setattr(provenance, "code_version", lambda: "version 0")
-    monkeypatch.setattr(panel_module, "study_files", lambda study: [data])
+    monkeypatch.setattr(provenance, "find_commit", lambda: ("0123abc", False))
+    monkeypatch.setattr(provenance, "data_files", lambda study: [data])
     return SimpleNamespace(code=code, data=data)
 
 
@@ -58,10 +60,35 @@ def test_the_last_page_names_each_exhibit_and_its_function():
     exhibits = [{"label": "Figure 1", "caption": "A line", "source": "reporting.figures.plot_line"}]
     code, settings, listed = provenance.record(read_study("simulated"), exhibits)
     assert listed.rows == (("Figure 1", "A line", "reporting.figures.plot_line"),)
-    assert ("Seed", "2020") in code.rows and ("Code", "version 0") in code.rows
+    assert ("Seed", "2020") in code.rows and ("Code", f"version {__version__}, commit 0123abc") in code.rows
     rows = dict(row for row in code.rows if len(row) == 2)
     assert f"pandas {pd.__version__}" in rows["Packages"] and "data.csv" in rows
     assert "cluster = village; comparison = not_yet_treated" in dict(settings.rows)["design"]
+
+
+def test_the_title_block_names_study_province_data_and_language_in_that_language():
+    study = read_study("simulated")
+    assert provenance.title_facts(study) == [
+        ["Study", "simulated"], ["Province", "Guizhou"], ["Data", "simulated"], ["Language", "English"],
+    ]  # fmt: skip
+    chinese = read_study("simulated", language="zh")
+    with speaking("zh"):
+        assert provenance.title_facts(chinese) == [["研究", "simulated"], ["省份", "贵州省"], ["数据", "模拟"], ["语言", "中文"]]
+    assert [name for name, _ in provenance.title_facts(read_study("mpdta"))] == ["Study", "Data", "Language"]
+
+
+def test_the_last_page_speaks_chinese_and_the_fingerprint_does_not(monkeypatch):
+    study = read_study("simulated", language="zh")
+    exhibits = [{"label": "图 1", "caption": "一条线", "source": "reporting.figures.plot_line"}]
+    before = provenance.fingerprint(study, ("html",))
+    with speaking("zh"):
+        assert provenance.fingerprint(study, ("html",)) == before
+        assert provenance.introduction().startswith("# 本报告如何生成 {#provenance}")
+        code, settings, listed = provenance.record(study, exhibits)
+    assert [table.caption for table in (code, settings, listed)] == ["代码与数据", "设置", "图表及其生成函数"]
+    assert listed.rows == (("图 1", "一条线", "reporting.figures.plot_line"),)
+    texts = [c.label for table in (code, settings, listed) for c in table.columns] + [row[0] for row in code.rows if "." not in row[0]]
+    assert [text for text in texts if re.search("[A-Za-z]", text) and text != "Python"] == []
 
 
 def test_code_is_the_package_its_templates_the_lock_and_the_tables(monkeypatch):
@@ -84,3 +111,4 @@ def test_without_git_the_code_is_known_by_its_version(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", missing)
     assert provenance.code_version().endswith("not under version control")
+    assert provenance.say_code_version() == provenance.code_version()

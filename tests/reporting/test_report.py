@@ -21,7 +21,7 @@ from relocation_analysis.reporting.execute import ChapterError, Runner
 from relocation_analysis.reporting.render import RenderError
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
-RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "run.json"}
+RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "exposures.csv", "run.json"}
 PLAN = [("alpha", ""), ("beta", "")]
 
 

@@ -1,10 +1,19 @@
 """Numbers and names as they are printed."""
 
+import ast
 import math
+from typing import get_args
 
 import pytest
 
-from relocation_analysis.reporting import wording
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.data.study import DesignSettings, list_studies, read_study
+from relocation_analysis.estimation.design import FLOW_COLUMNS
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS
+from relocation_analysis.estimation.estimate import ALL_AGGREGATIONS
+from relocation_analysis.language import read_catalogue, speaking
+from relocation_analysis.paths import ROOT
+from relocation_analysis.reporting import names, wording
 
 NAN = math.nan
 
@@ -121,3 +130,100 @@ def test_exposures_and_counts_are_said_in_words():
 def test_every_role_of_the_codebook_has_a_label(codebook):
     for outcome in codebook.values():
         assert outcome.role in wording.ROLES
+
+
+@pytest.fixture
+def chinese():
+    with speaking("zh"):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "amount"),
+    [
+        (0.064, "share", "6.4个百分点"),
+        (-31.04, "minutes", "\u221231.0分钟"),
+        (1240.4, "yuan per year", "1,240元/年"),
+        (-1240.6, "yuan per head and month", "\u22121,241元/(人\u00b7月)"),
+        (1.8, "thousand yuan", "1.80千元"),
+        (0.0825, "log points", "0.083对数点"),
+        (-0.208, "SD", "\u22120.21个标准差"),
+        (2.5, "hours per week", "2.5小时/周"),
+        (68.3594, "taka per head and month@3", "68.359塔卡/(人\u00b7月)"),
+        (12.345, "tons", "12.3 tons"),
+        (3.0, "yuan per plot", "3元 per plot"),
+        (NAN, "share", "\u2013"),
+    ],
+)
+def test_a_chinese_unit_follows_its_number_without_a_space_and_an_unknown_one_with(chinese, value, unit, amount):
+    assert wording.format_amount(value, unit) == amount
+
+
+def test_a_number_has_the_same_digits_in_both_languages(chinese):
+    assert wording.format_interval(-0.012, 0.034, "share") == "\u22121.2至3.4"
+    assert wording.format_estimate(0.064, 0.04, 0.088, "share") == "6.4个百分点（95%区间：4.0至8.8）"
+    assert wording.format_level(0.634, "share") == "63.4%"
+    assert wording.format_p(0.0431) == ".043"
+    assert wording.label_axis("工资", "share") == "对工资的效应（百分点）"
+    assert (wording.label_narrow_unit("share"), wording.label_plain_unit("share")) == ("百分点", "个百分点")
+
+
+def test_chinese_counts_are_figures_and_years_are_ordinal(chinese):
+    assert [wording.say_exposure(e) for e in (-2.0, -1.0, 0.0, 1.0, 12.0)] == [
+        "搬迁前第2年", "搬迁前第1年", "搬迁当年",
+        "搬迁后第1年", "搬迁后第12年",
+    ]  # fmt: skip
+    assert [wording.say_count(n) for n in (0, 3, 12)] == ["0", "3", "12"]
+    assert [wording.say_part(k, 4) for k in (0, 2, 4)] == ["0个（共4个）", "2个（共4个）", "全部4个"]
+
+
+def test_only_english_makes_the_first_letter_of_a_label_small():
+    assert wording.in_sentence("Wage work") == "wage work" and wording.in_sentence("GDP") == "GDP"
+    with speaking("zh"):
+        assert wording.in_sentence("Wage work") == "Wage work"
+
+
+def test_a_name_of_a_file_without_a_translation_passes_as_it_is(chinese):
+    assert wording.label_subgroup("region=north_west") == "North west"
+    assert wording.label_subgroup("age_band=16-29") == "16\u201329岁" and wording.label_subgroup("age_band=60+") == "60岁及以上"
+    assert wording.label_check("my_own_check") == "My own check"
+
+
+@pytest.mark.parametrize("words", [names.ROLES, names.ESTIMATORS, names.AGGREGATIONS, names.COVARIATES, names.LEVELS, names.CHECKS, names.STEPS,
+                                   names.KINDS_OF_UNIT, names.VERDICTS])  # fmt: skip
+def test_every_name_has_a_chinese_text(words):
+    missing = [text for text in words.values() if not any("\u4e00" <= c for c in read_catalogue("zh").get(text, ""))]
+    assert missing == []
+
+
+def test_every_unit_of_the_codebook_and_of_the_studies_has_a_chinese_text(codebook, chinese):
+    outcomes = [*codebook.values(), *(about for study in list_studies() for about in read_study(study).codebook.values())]
+    units = {about.unit for about in outcomes}
+    assert len(units) > 12
+    assert {unit for unit in units if any("a" <= c <= "z" for c in wording.label_unit(unit))} == set()
+
+
+def test_every_role_and_kind_of_unit_that_an_outcome_can_have_has_a_name():
+    fields = Outcome.model_fields
+    assert set(get_args(fields["role"].annotation)) == set(names.ROLES)
+    assert set(get_args(fields["level"].annotation)) <= set(names.KINDS_OF_UNIT)
+
+
+def check_names():
+    """The second argument of every call of `Check` in the estimation room, where it is written out."""
+    for path in (ROOT / "relocation_analysis" / "estimation").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Check" and isinstance(node.args[1], ast.Constant):
+                yield node.args[1].value
+
+
+def test_every_check_estimator_and_average_that_the_code_makes_has_a_name():
+    found = set(check_names())
+    assert len(found) > 15
+    clusters = get_args(DesignSettings.model_fields["cluster"].annotation)
+    assert found | {f"leave_one_{level}_out" for level in clusters} <= set(names.CHECKS)
+    assert set(MAIN_ESTIMATORS) <= set(names.ESTIMATORS) and set(ALL_AGGREGATIONS) == set(names.AGGREGATIONS)
+
+
+def test_every_step_of_a_flow_has_a_name(design):
+    assert set(design.flow[FLOW_COLUMNS[1]]) <= set(names.STEPS)

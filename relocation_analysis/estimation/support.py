@@ -1,0 +1,268 @@
+"""What stands behind each effect, and which effects too few stand behind to be shown where data are not public.
+
+An effect is thin by itself where few units or clusters stand on a side of it, or where it has no error though there are
+clusters enough: then all are alike, or a single cluster carries it. Others become thin with it, because the rows of a table of
+effects are averages of one another: whoever knows all but one knows that one. Which these are is decided here, once, where
+all effects of an outcome are at hand, so that a selection of rows made later cannot change it.
+
+The decision follows the suppression of cells in official tables (Hundepool et al. 2012, Statistical Disclosure Control,
+sections 4.3 and 4.4): every row is a linear combination of cohort-time effects, and no thin row may be one of rows that are
+shown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
+from relocation_analysis.estimation.checks import Check
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, Effects, support_of
+from relocation_analysis.estimation.inference import FEWEST_CLUSTERS
+
+CLUSTERS = 3  # the fewest clusters on a side behind an effect that is shown
+FEW_UNITS, FEW_CLUSTERS, NO_ERROR, COMPLEMENT = "few_units", "few_clusters", "no_error", "complement"
+UNIVERSAL = "callaway_santanna_universal"
+FAMILY = ("callaway_santanna", UNIVERSAL)  # estimators whose rows are averages of the same cohort-time effects
+KEYS = ["subgroup", "aggregation", "arm", "cohort", "time", "event_time"]
+RANK = ("cohort_time", "cohort", "calendar", "overall_cohort", "overall_dynamic", "overall_simple", "event_time", "headline")
+TOLERANCE = 1e-9
+
+
+def mark_thin(effects: Effects, threshold: int, clusters: int = CLUSTERS, estimated: bool = True) -> Effects:
+    """Write into the support of effects which of them are thin, and why; blank where enough stand behind them.
+
+    Parameters
+    ----------
+    effects : every effect of their outcomes.
+    threshold : fewest units on a side. clusters : fewest clusters on a side.
+    estimated : the effects are as an estimator left them, so that a missing error says something.
+    """
+    if effects.table.empty:
+        return effects
+    support = support_of(effects).assign(thin=thin_by_itself(effects, threshold, clusters, estimated))
+    rows = _rows_of(replace(effects, support=support))
+    for _, group in rows.groupby("outcome", sort=False):
+        _protect(rows, group.index, threshold, clusters)
+    return replace(effects, support=support.assign(thin=rows["thin"]))
+
+
+def mark_beside(more: Effects, effects: Effects, threshold: int, clusters: int = CLUSTERS) -> Effects:
+    """`more` rows about the outcomes of `effects`, whose own rows are decided: thin are those of too few, and those that would
+    reveal a thin row of either with what is shown of the other."""
+    if more.table.empty:
+        return more
+    support = support_of(more).assign(thin=thin_by_itself(more, threshold, clusters))
+    rows = pd.concat([_rows_of(replace(more, support=support)), _rows_of(effects)], ignore_index=True).fillna({"thin": ""})
+    own = pd.Series(np.arange(len(rows)) < len(more.table))
+    for _, group in rows.groupby("outcome", sort=False):
+        _hide_solutions(rows, group.index, own)
+    return replace(more, support=support.assign(thin=rows.loc[own, "thin"].to_numpy()))
+
+
+def _rows_of(effects: Effects) -> pd.DataFrame:
+    return pd.concat([effects.table[["outcome", "estimator", "estimand", *KEYS, "n_clusters_treated"]], support_of(effects)], axis=1)
+
+
+def thin_by_itself(effects: Effects, threshold: int, clusters: int = CLUSTERS, estimated: bool = True) -> pd.Series:
+    """Why each effect is thin whatever else is shown, or blank. A base period is zero by construction and never thin. A missing
+    error counts where the effects are as `estimated`."""
+    table, support = effects.table, support_of(effects)
+    sides = table[["n_clusters_treated", "n_clusters_comparison"]].astype(float)
+    few = table["n_units"].lt(threshold) | support[["n_treated", "n_comparison"]].astype(float).lt(threshold).any(axis=1)
+    alone = table["std_error"].isna() & table["estimate"].notna() & sides.min(axis=1).ge(FEWEST_CLUSTERS)
+    alone &= table["estimator"].ne("anderson_rubin")  # an interval, no error
+    reasons = np.select([few, sides.lt(clusters).any(axis=1), alone & estimated], [FEW_UNITS, FEW_CLUSTERS, NO_ERROR], "")
+    return pd.Series(np.where(is_base(table), "", reasons), index=table.index, dtype=object)
+
+
+def is_base(table: pd.DataFrame) -> pd.Series:
+    """Rows of a universal base period: before the event, zero by construction and so without an error or anybody behind it."""
+    return table["estimate"].eq(0) & table["std_error"].isna() & table["event_time"].lt(0)
+
+
+def _protect(rows: pd.DataFrame, index: pd.Index, threshold: int, clusters: int) -> None:
+    """Make thin what would reveal a thin row of one outcome."""
+    if rows.loc[index, "thin"].eq("").all():
+        return
+    _hide_ratios(rows, index)
+    for pool in _pools(rows.loc[index]):
+        _fill_pool(rows, pool, threshold, clusters)
+    if rows.loc[index, "estimator"].isin(FAMILY).any():
+        _hide_solutions(rows, index)
+
+
+def _hide(rows: pd.DataFrame, index: pd.Index) -> None:
+    """Make rows thin, and with them the rows of the same cells by the other of the two estimators."""
+    keys = rows.loc[index, ["outcome", *KEYS]].drop_duplicates()
+    alike = rows[rows["outcome"].isin(keys["outcome"])].reset_index().merge(keys, on=["outcome", *KEYS])
+    same = alike.loc[alike["estimator"].isin(FAMILY), "index"]
+    wanted = index.union(pd.Index(same))
+    rows.loc[wanted[rows.loc[wanted, "thin"].eq("")], "thin"] = COMPLEMENT
+
+
+def _hide_ratios(rows: pd.DataFrame, index: pd.Index) -> None:
+    """The effect on those moved is the effect of the offer over the first stage: one of the two does not stay alone."""
+    part = rows.loc[index]
+    stages = part[part["estimand"].isin(("first_stage", "late")) & part["arm"].eq("")]
+    for _, group in stages.groupby("subgroup"):
+        if group["thin"].ne("").any():
+            _hide(rows, group.index)
+
+
+def _pools(part: pd.DataFrame) -> Iterator[dict]:
+    """Groups of rows that add up to a row that is shown: levels of a trait, arms, cohorts. Member -> its rows."""
+    headline = part[part["aggregation"].eq("headline") & part["subgroup"].str.contains("=")]
+    for _, levels in headline.groupby(headline["subgroup"].str.split("=").str[0]):
+        yield {name: group.index for name, group in levels.groupby("subgroup")}
+    for _, arms in part[part["arm"].ne("")].groupby(["subgroup", "estimand"]):
+        yield {name: group.index for name, group in arms.groupby("arm")}
+    cells = part[part["estimator"].isin(FAMILY) & part["aggregation"].isin(("cohort", "cohort_time"))]
+    yield {name: group.index for name, group in cells.groupby("cohort")}
+
+
+def _fill_pool(rows: pd.DataFrame, pool: dict, threshold: int, clusters: int) -> None:
+    """Hide members, from the smallest up, until those hidden are two or more and together no longer few.
+
+    Together means twice the threshold, so that the sum of their sizes leaves every size below the threshold possible.
+    """
+    size = {name: float(rows.loc[index, "n_treated"].max()) for name, index in pool.items()}
+    sides = {name: float(rows.loc[index, "n_clusters_treated"].max()) for name, index in pool.items()}
+    hidden = [name for name, index in pool.items() if rows.loc[index, "thin"].ne("").all()]
+    if not hidden:
+        return
+    for name in sorted(set(pool) - set(hidden), key=lambda name: (size[name], name)):
+        enough = sum(size[n] for n in hidden) >= 2 * threshold and sum(sides[n] for n in hidden) >= clusters
+        if len(hidden) > 1 and enough:
+            break
+        hidden.append(name)
+    for name in hidden:
+        _hide(rows, pool[name])
+
+
+def _hide_solutions(rows: pd.DataFrame, index: pd.Index, may: pd.Series | None = None) -> None:
+    """While a thin row is a combination of rows that are shown, hide one of them (of those that `may` be hidden): in the order of
+    `RANK`, so that what a report is read for goes last, and of one kind the smallest."""
+    part = rows.loc[index]
+    part = part[part["estimator"].isin(FAMILY) & part["aggregation"].isin(RANK) & part["subgroup"].eq("all")]
+    part = part.sort_values(["aggregation", "n_treated", "cohort", "time", "event_time", "estimator"], kind="stable",
+                            key=lambda c: c.map(RANK.index) if c.name == "aggregation" else c)  # fmt: skip
+    vectors = combinations(part)
+    known = np.abs(vectors).sum(1) > 0
+    part, vectors = part[known], vectors[known]
+    shown, same = part["thin"].eq("").to_numpy(copy=True), part.groupby(KEYS, dropna=False).ngroup().to_numpy()
+    open_to = np.ones(len(part), dtype=bool) if may is None else may.loc[part.index].to_numpy()
+    while (solving := _solving(vectors, shown, open_to)) is not None:
+        shown[same == same[solving]] = False
+    rows.loc[part.index[~shown & part["thin"].eq("").to_numpy()], "thin"] = COMPLEMENT
+
+
+def _solving(vectors: np.ndarray, shown: np.ndarray, may: np.ndarray) -> int | None:
+    """The first shown row that helps to solve for a row that is not shown and may be hidden; None where no row can be solved for."""
+    if shown.all() or not shown.any():
+        return None
+    weights, *_ = np.linalg.lstsq(vectors[shown].T, vectors[~shown].T, rcond=None)
+    left = np.linalg.norm(vectors[~shown].T - vectors[shown].T @ weights, axis=0)
+    solved = left < TOLERANCE * np.linalg.norm(vectors[~shown], axis=1)
+    if not solved.any():
+        return None
+    size = np.abs(weights[:, solved])
+    helps = np.flatnonzero(shown)[(size > 0.01 * size.max(0)).any(1)]
+    return next((int(i) for i in helps if may[i]), None)
+
+
+def combinations(part: pd.DataFrame) -> np.ndarray:
+    """(R, J) each row as a combination of the J steps from which cohort-time effects are made.
+
+    A step is an effect of a cohort at a time: after the move the effect itself, before it the change since the wave before. With
+    a universal base an effect before the move is minus the sum of the steps that lie between. Averages weigh cohorts by size.
+    """
+    cells = part[part["aggregation"].eq("cohort_time")]
+    pairs = np.array(sorted(set(zip(cells["cohort"], cells["time"], strict=True)))).reshape(-1, 2)
+    size = cells.groupby("cohort")["n_treated"].max()
+    made = {name: _cells_of(rows, pairs, cells) for name, rows in cells.groupby("estimator")}
+    out = np.zeros((len(part), len(pairs)))
+    for i, row in enumerate(part.itertuples()):
+        if row.estimator in made:
+            g, t, vectors = made[row.estimator]
+            weight = _weights(row, g, t, size.reindex(g).to_numpy(dtype=float))
+            out[i] = weight @ vectors / weight.sum() if weight.sum() > 0 else 0.0
+    return out
+
+
+def _cells_of(rows: pd.DataFrame, pairs: np.ndarray, cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cohort and time of an estimator's cohort-time rows, and each as a combination of the steps `pairs`."""
+    g, t = rows["cohort"].to_numpy(dtype=float), rows["time"].to_numpy(dtype=float)
+    same = pairs[None, :, 0] == g[:, None]
+    vectors = (same & (pairs[None, :, 1] == t[:, None])).astype(float)
+    if rows["estimator"].iloc[0] == UNIVERSAL and _is_varying(cells):
+        between = same & (pairs[None, :, 1] > t[:, None]) & (pairs[None, :, 1] < g[:, None])
+        before = t < g
+        vectors[before] = -between[before].astype(float)
+    return g, t, vectors
+
+
+def _is_varying(cells: pd.DataFrame) -> bool:
+    """Whether the main estimator compares waves before the move with the wave before: only then has it the last of them."""
+    main, universal = (set(zip(c["cohort"], c["time"], strict=True)) for c in (cells[cells["estimator"].eq(name)] for name in FAMILY))
+    return bool({(g, t) for g, t in main - universal if t < g})
+
+
+def _weights(row, g: np.ndarray, t: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The weights of cohort-time rows (cohorts g, times t) in one row."""
+    e, after = t - g, t >= g
+    low, high = HEADLINE_EXPOSURES
+    if row.aggregation == "cohort_time":
+        return ((g == row.cohort) & (t == row.time)).astype(float)
+    if row.aggregation == "event_time":
+        return size * (e == row.event_time)
+    if row.aggregation == "cohort":
+        return 1.0 * (after & (g == row.cohort))
+    if row.aggregation == "calendar":
+        return size * (after & (t == row.time))
+    if row.aggregation == "headline":  # up to an exposure, where the row names one
+        return size * ((e >= low) & (e <= (high if np.isnan(row.event_time) else row.event_time)))
+    if row.aggregation == "overall_cohort":
+        return size * after / np.maximum((after[None, :] & (g[None, :] == g[:, None])).sum(1), 1)
+    if row.aggregation == "overall_dynamic":
+        return size * after / np.maximum(((e[None, :] == e[:, None]) @ size), 1e-300)
+    return size * after
+
+
+def count_fewest(values: pd.Series, everybody: pd.Series) -> int:
+    """How many the mean of `values` tells of: where only 0 and 1 occur among everybody, the fewer of those two; else all."""
+    if everybody.dropna().isin([0, 1]).all():
+        return int(min((values == 1).sum(), (values == 0).sum()))
+    return len(values)
+
+
+def mark_checks(checks: list[Check], effects: Effects) -> list[Check]:
+    """Write into checks, and into their tables, what would tell of a thin effect.
+
+    A check of an outcome whose headline is thin is thin with it; a test of event times with one of these; a first stage
+    with its effect. In the table of `single_cohorts` and in a specification curve, `thin` marks what is left without a thin
+    cohort: with the headline it gives the effect on that cohort.
+    """
+    rows = pd.concat([effects.table, support_of(effects)[["thin"]].fillna("")], axis=1)
+    return [_mark_check(check, rows[rows["outcome"].eq(check.outcome)]) if check.outcome else check for check in checks]
+
+
+def _mark_check(check: Check, rows: pd.DataFrame) -> Check:
+    headline = rows[rows["aggregation"].eq("headline") & rows["subgroup"].eq("all") & rows["estimator"].isin(MAIN_ESTIMATORS)]
+    events = rows[rows["aggregation"].eq("event_time") & rows["estimator"].eq(UNIVERSAL)]
+    behind = {
+        "pre_trends": events[events["event_time"].lt(0)],
+        "honest_relative_magnitudes": events[events["event_time"].le(HEADLINE_EXPOSURES[1])],
+        "honest_smoothness": events[events["event_time"].le(HEADLINE_EXPOSURES[1])],
+        "first_stage": rows[rows["estimand"].eq("first_stage") & rows["subgroup"].eq("all") & rows["arm"].eq("")],
+    }
+    thin = pd.concat([headline["thin"], behind[check.name]["thin"] if check.name in behind else headline["thin"]])
+    reason = next((r for r in thin if r), "")
+    table, hidden = check.table, rows.loc[rows["aggregation"].eq("cohort") & rows["thin"].ne(""), "cohort"]
+    if table is not None and check.name == "single_cohorts" and len(headline):
+        change = (table["estimate"] - headline["estimate"].iloc[0]).abs()
+        table = table.assign(change=change, thin=np.where(table["cohort"].isin(hidden), COMPLEMENT, ""))
+    if table is not None and "without_cohort" in table:
+        table = table.assign(thin=np.where(table["without_cohort"].isin(hidden), COMPLEMENT, ""))
+    return replace(check, table=table, thin=reason)
