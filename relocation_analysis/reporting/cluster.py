@@ -49,7 +49,7 @@ def send_jobs(batch: Batch, jobs: list[Job], scheduler: str, timeout: float | No
         for job in jobs:
             progress.running(job.name, "")
         try:
-            return {futures[f].name: _receive(batch, futures[f], f, progress) for f in as_completed(futures)}
+            return {futures[f].name: _receive(batch, futures[f], f, progress) for f in as_completed(futures, loop=client.loop)}
         except BaseException:
             client.cancel(list(futures))
             raise

@@ -205,3 +205,28 @@ def test_data_named_by_an_absolute_path_cannot_travel(tmp_path):
         pack_files(read_study(tmp_path / "own.toml"))
     (tmp_path / "own.toml").write_text(OWN.format(path="panel.csv"), encoding="utf-8")
     assert set(pack_files(read_study(tmp_path / "own.toml"))) == {"own.toml", "panel.csv"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_takes_the_jobs_back_and_ends_their_kernels(scheduler, workers, tmp_path):
+    import nbformat
+
+    folder = tmp_path / "chapters"
+    folder.mkdir()
+    defaults = nbformat.v4.new_code_cell('study = "simulated"\nprovince = None\nlanguage = "en"\nparameters = {}')
+    defaults.metadata.tags = ["parameters"]
+    cells = [nbformat.v4.new_markdown_cell("# Only"), defaults, nbformat.v4.new_code_cell("import time\ntime.sleep(600)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "only.ipynb")
+    (worker,) = workers(1, folder)
+    command = [sys.executable, str(HERE / "tiny_batch.py"), str(folder), "batch", "--provinces", NAMES, "--scheduler", scheduler]
+    driver = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    end = time.monotonic() + 120
+    while not (kernels := kernels_of(worker)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert kernels
+    driver.send_signal(signal.SIGINT)
+    said, _none = driver.communicate(timeout=60)
+    assert driver.returncode == 130 and said.splitlines()[-1] == "Stopped." and "Traceback" not in said
+    gone, alive = psutil.wait_procs(kernels, timeout=30)
+    assert not alive and worker.poll() is None
+    assert not list((tmp_path / "out").rglob("failed.ipynb"))
