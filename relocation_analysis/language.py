@@ -18,7 +18,7 @@ _spoken = SOURCE
 
 def list_languages() -> tuple[str, ...]:
     """The languages a report can be written in: English, and one for each catalogue."""
-    return SOURCE, *sorted({path.name.split(".")[0] for path in CATALOGUES.glob("*.po")})
+    return SOURCE, *sorted(path.stem for path in CATALOGUES.glob("*.po"))
 
 
 def spoken() -> str:
@@ -55,11 +55,10 @@ def read_catalogue(language: str) -> dict[str, str]:
     """English text -> its translation; empty for English."""
     from babel.messages.pofile import read_po
 
-    texts: dict[str, str] = {}
-    for path in sorted(CATALOGUES.glob(f"{language}*.po")):
-        with open(path, "rb") as file:
-            texts |= {m.id: m.string for m in read_po(file, locale=language) if m.id and m.string}
-    return texts
+    if language == SOURCE:
+        return {}
+    with open(CATALOGUES / f"{language}.po", "rb") as file:
+        return {message.id: message.string for message in read_po(file, locale=language) if message.id and message.string}
 
 
 def _(template: str, /, **values) -> str:
