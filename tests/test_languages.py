@@ -274,7 +274,7 @@ def skeleton(cell: dict) -> dict[str, list[str]]:
         "paragraphs": [""] * len(re.findall(r"\n\n", prose)),
         "references": re.findall(r"@(?:fig|tbl|sec)-[a-z0-9_-]*[a-z0-9]", prose),
         "citations": re.findall(r"\[@[^\]]+\]", prose),
-        "maths": re.findall(r"\$[^$]+\$", prose),
+        "maths": re.findall(r"\$\$[^$]+\$\$|\$[^$]+\$", prose),
         "code": re.findall(r"`[^`]+`", prose),
         "calls": [ast.unparse(without_strings(source))] if cell["cell_type"] == "code" else [],
     }
@@ -393,7 +393,7 @@ ALLOWED = (  # Latin words that stand in a Chinese text on purpose
     r"\[@[^\]]+\]",  # citations
     r"`[^`]*`|```.*?```",  # code and machine names
     r"https?://\S+",
-    r"\$[^$]+\$",  # maths
+    r"\$\$[^$]+\$\$|\$[^$]+\$",  # maths
     r"Lee、McCrary、Moreira和Porter",
     r"(?:relocation_analysis|reporting|estimation|data)[.\w/]*",  # functions and files
 )
