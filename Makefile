@@ -21,6 +21,7 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.cells
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest. Any uv here will do.

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from relocation_analysis.data.facts import province_slugs
@@ -143,6 +142,8 @@ def province_figures(province: str) -> dict[str, float]:
     ------
     InputError : an unknown province, with the nearest known one.
     """
+    import pandas as pd
+
     known = (*province_slugs(), "national")
     if province not in known:
         raise unknown_name(_("The province"), province, known)

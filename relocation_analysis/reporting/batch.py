@@ -8,62 +8,21 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from relocation_analysis.data.facts import province_slugs
-from relocation_analysis.data.study import read_study
-from relocation_analysis.errors import InputError, unknown_name
+from relocation_analysis.errors import InputError
 from relocation_analysis.language import _, join_list, speaking
 from relocation_analysis.reporting import batch_index, placing, provenance
-from relocation_analysis.reporting.placing import BusyError, WriteError, read_run, report_folder
+from relocation_analysis.reporting.jobs import STATE, Batch, Job, read_state
+from relocation_analysis.reporting.placing import BusyError, WriteError, read_run
 from relocation_analysis.reporting.progress import BatchProgress
-from relocation_analysis.reporting.report import FORMATS, check_formats, is_current, write_report
+from relocation_analysis.reporting.report import is_current, write_report
 
-STATE = "batch.json"
 CHAPTERS = 5  # of a report, for the time left
 DONE, UNCHANGED, FAILED, STOPPED = "done", "unchanged", "failed", "not started"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One province: its study, where its report goes, the keys of its data and of all that decides its bytes."""
-
-    study: Any
-    folder: Path
-    data: dict[str, str]
-    key: str
-
-    @property
-    def name(self) -> str:
-        return self.study.province or "all"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What was asked for, checked.
-
-    Attributes
-    ----------
-    study : the study without a province.
-    jobs : one a province, in order.
-    left_out : rows of the file that name no province and so are in no report.
-    """
-
-    study: Any
-    jobs: tuple[Job, ...]
-    out: Path
-    formats: tuple[str, ...]
-    code: str
-    force: bool = False
-    left_out: int = 0
-    rows: dict = field(default_factory=dict)
-
-    @property
-    def folder(self) -> Path:
-        return self.out / self.study.name
+NATIONAL = "national"
 
 
 @dataclass(frozen=True)
@@ -76,90 +35,6 @@ class Ended:
     problem: str = ""
     notes: tuple[str, ...] = ()
     home: str = ""
-
-
-def plan_batch(study: str, provinces: str = "all", language: str = "en", parameters: dict | None = None,
-               formats=FORMATS, out: Path = Path("reports"), force: bool = False) -> Batch:  # fmt: skip
-    """Check all that was asked for and list the jobs.
-
-    Parameters
-    ----------
-    study : name of a shipped study, or path of a study file.
-    provinces : `all`, or names with commas between them.
-
-    Raises
-    ------
-    InputError : an unknown study, province, language, parameter or format; a data file that cannot be read.
-    WriteError : the folder of the reports cannot be written.
-    """
-    check_formats(formats)
-    base = read_study(study, None, language, parameters)
-    folder = Path(out) / base.name
-    rows, left_out = ({}, 0) if base.simulated else _read_rows(base, folder)
-    known = list(province_slugs()) if base.simulated else list(rows.get("provinces", {}))
-    wanted = choose_provinces(provinces, known, base)
-    _try_to_write(folder)
-    code, files = provenance.code_key(), provenance.hash_files(provenance.data_files(base))
-    jobs = []
-    for name in wanted:
-        one = base.model_copy(update={"province": name})
-        data = {"files": files, "rows": rows.get("provinces", {}).get(name, files)}
-        jobs.append(Job(one, report_folder(one, out), data, provenance.fingerprint(one, formats, code, data["rows"])))
-    return Batch(base.model_copy(update={"province": None}), tuple(jobs), Path(out), tuple(formats), code, force, left_out, rows)
-
-
-def choose_provinces(text: str, known: list[str], study) -> list[str | None]:
-    """The provinces that `text` names, of the known ones; all of a study without provinces is one job, None."""
-    if text.strip() == "all":
-        return known or [study.province]
-    names = [text.strip()] if text.strip() in known else [part.strip() for part in text.split(",") if part.strip()]
-    if not known:
-        raise InputError(_("A batch of provinces must have data with a column province"),
-                         _("{names} was asked for and study {study} has no such column", names=repr(text), study=repr(study.name)),
-                         _("map it in [columns], or leave --provinces out"))  # fmt: skip
-    for name in names:
-        if name not in known:
-            raise unknown_name("The province", name, known)
-    if not names:
-        raise unknown_name("The province", text, known)
-    return list(dict.fromkeys(names))
-
-
-def _read_rows(study, folder: Path) -> tuple[dict, int]:
-    """The key of each province's rows, read from the file once, or known from the last batch while the file is the same."""
-    whole = study.model_copy(update={"province": None})
-    settings = {k: v for k, v in provenance.settings(whole).items() if k != "language"}
-    about = {"files": provenance.hash_files(provenance.data_files(whole)), "settings": provenance.digest([json.dumps(settings)])}
-    known = read_state(folder).get("rows", {})
-    if all(known.get(key) == value for key, value in about.items()):
-        return known, known.get("left_out", 0)
-    from relocation_analysis.data.panel import read_panel
-
-    panel = read_panel(whole)
-    if "province" not in panel.columns:
-        return about | {"provinces": {}}, 0
-    named = panel["province"].notna()
-    groups = panel[named].groupby(panel.loc[named, "province"].astype(str), sort=True)
-    keys = {name: provenance.rows_key(whole, rows) for name, rows in groups}
-    left_out = int((~named).sum())
-    return about | {"provinces": keys, "left_out": left_out}, left_out
-
-
-def read_state(folder: Path) -> dict:
-    """What the last batch into `folder` left behind; empty where there was none."""
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def _try_to_write(folder: Path) -> None:
-    with placing.writing(folder):
-        (folder / ".locks").mkdir(parents=True, exist_ok=True)
-        probe = folder / ".locks" / f".{os.getpid()}"
-        probe.write_text("the folder can be written\n", encoding="ascii")
-        probe.unlink()
 
 
 def write_batch(batch: Batch, workers: int | None = None, timeout: float | None = None, scheduler: str | None = None,
@@ -192,10 +67,11 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
             elif todo:
                 ended |= _write_here(batch, todo, workers, timeout, progress)
             results = [replace(ended[job.name], home=job.folder.parent.name) for job in batch.jobs]
-            results += _write_national(batch, progress)
+            national, compared = _write_national(batch, progress, read_state(batch.folder).get("national", {}))
+            results += national
         finally:
             progress.close()
-        _write_state(batch, results)
+        _write_state(batch, results, compared)
         _summarise(batch, results, stream or sys.stderr)
     return results
 
@@ -291,15 +167,21 @@ def attempt(name: str, shown, write: Callable[[], Path]) -> Ended:
     except StoppedError:
         return Ended(name, STOPPED)
     except Exception as error:  # of any kind: the other provinces go on
-        expected = isinstance(error, InputError | RuntimeError)
-        problem = getattr(error, "problem", None) if hasattr(error, "chapter") else str(error)
-        problem = problem if expected else f"{type(error).__name__}: {error}"
-        ended = Ended(name, FAILED, getattr(error, "chapter", ""), problem, tuple(getattr(error, "__notes__", ())))
+        ended = failure(name, error)
         shown.done(_("failed: {problem}", problem=say_problem(ended)))
         return ended
     seconds = read_run(folder).get("seconds")
     shown.done(_("done, {seconds} s", seconds=seconds))
     return Ended(name, DONE)
+
+
+def failure(name: str, error: Exception) -> Ended:
+    """How a job ended that ended in an error; of one that nobody thought of its type is said."""
+    chapter = getattr(error, "chapter", "")
+    problem = error.problem if chapter else str(error)
+    if not isinstance(error, InputError | RuntimeError):
+        problem = f"{type(error).__name__}: {error}"
+    return Ended(name, FAILED, chapter, problem, tuple(getattr(error, "__notes__", ())))
 
 
 def say_problem(one: Ended) -> str:
@@ -308,30 +190,53 @@ def say_problem(one: Ended) -> str:
     return _("chapter {chapter}: {problem}", chapter=one.chapter, problem=problem) if one.chapter else problem
 
 
-def _write_national(batch: Batch, progress: BatchProgress) -> list[Ended]:
-    """Compare the provinces, where there are some to compare."""
+def _write_national(batch: Batch, progress: BatchProgress, remembered: dict) -> tuple[list[Ended], dict]:
+    """Compare the provinces, where there are some to compare.
+
+    Returns how that ended, and what the next batch needs to know that it need not be done again: it is not even looked at where
+    no report of a province, nor the code or a setting, is another.
+    """
+    if [job.study.province for job in batch.jobs] == [None]:
+        return [], {}
+    folder = batch.folder / NATIONAL / batch.study.language
+    about = {"inputs": _national_inputs(batch)}
+    if not batch.force and remembered.get("inputs") == about["inputs"]:
+        kept = remembered.get("fingerprint")
+        if kept is None or is_current(folder, kept):
+            return [Ended(NATIONAL, UNCHANGED)] if kept else [], about | {"fingerprint": kept}
+    from relocation_analysis.reporting.national import write_national
+
+    before, shown = read_run(folder).get("started"), progress.job(NATIONAL)
     try:
-        from relocation_analysis.reporting.national import write_national
-    except ModuleNotFoundError:
-        return []
-    if batch.study.province is None and [job.study.province for job in batch.jobs] == [None]:
-        return []
-    shown = progress.job("national")
-    try:
-        return [] if write_national(batch.study, batch.out, batch.formats, batch.force, shown) is None else [Ended("national", DONE)]
+        written = write_national(batch.study, batch.out, batch.formats, batch.force, shown)
     except Exception as error:  # the provinces stand without it
-        notes = tuple(getattr(error, "__notes__", ()))
-        return [Ended("national", FAILED, getattr(error, "chapter", ""), getattr(error, "problem", str(error)), notes)]
+        ended = failure(NATIONAL, error)
+        progress.say(_("{name}: {how}", name=NATIONAL, how=_("failed: {problem}", problem=say_problem(ended))))
+        return [ended], {}
+    if written is None:
+        return [], about | {"fingerprint": None}
+    run = read_run(folder)
+    if run.get("started") == before:
+        return [Ended(NATIONAL, UNCHANGED)], about | {"fingerprint": run.get("fingerprint")}
+    progress.say(_("{name}: {how}", name=NATIONAL, how=_("done, {seconds} s", seconds=run.get("seconds"))))
+    return [Ended(NATIONAL, DONE)], about | {"fingerprint": run.get("fingerprint")}
 
 
-def _write_state(batch: Batch, results: list[Ended]) -> None:
+def _national_inputs(batch: Batch) -> str:
+    """SHA-256 over all that the national report can depend on."""
+    runs = sorted(path for path in batch.folder.glob(f"*/{batch.study.language}/run.json") if path.parent.parent.name != NATIONAL)
+    reports = [f"{path.parent.parent.name}={provenance.sha256_of(path)}" for path in runs]
+    return provenance.digest([batch.code, *sorted(batch.formats), json.dumps(provenance.settings(batch.study), sort_keys=True), *reports])
+
+
+def _write_state(batch: Batch, results: list[Ended], national: dict) -> None:
     """Write the index, and what the next batch compares itself with."""
     before = read_state(batch.folder)
     rows = batch_index.collect(batch.study, batch.folder, batch.study.language, before.get("reports", {}), results)
     page = batch_index.render(rows, batch.study, batch.folder)
     reports = before.get("reports", {}) | {row.slot: row.remembered for row in rows if row.remembered}
     state = {"finished": datetime.now(UTC).isoformat(), "language": batch.study.language, "rows": batch.rows}
-    state |= {"jobs": {r.name: {"how": r.how, "chapter": r.chapter, "problem": r.problem} for r in results}, "reports": reports}
+    state |= {"jobs": {r.name: {"how": r.how, "chapter": r.chapter, "problem": r.problem} for r in results}, "reports": reports, "national": national}
     with placing.writing(batch.folder):
         placing.write_whole(batch.folder / "index.html", page)
         placing.write_whole(batch.folder / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")

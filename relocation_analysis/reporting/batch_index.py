@@ -153,7 +153,7 @@ def underpowered(headline: Headline, benchmark: float | None) -> bool:
 def _quantile_of_power(headline: Headline) -> float:
     """t_.80 of the distribution whose 97.5% quantile gave the interval; that of the normal unless clusters are few."""
     ratio = (headline.high - headline.estimate) / headline.error
-    if ratio < 1.97:
+    if ratio < 1.985:  # rounding of published numbers allowed for
         return POWER_QUANTILE
     from scipy import optimize, stats
 

@@ -18,7 +18,8 @@ from relocation_analysis.data.study import STUDIES, read_study
 from relocation_analysis.errors import InputError
 from relocation_analysis.language import _
 from relocation_analysis.reporting import placing, provenance
-from relocation_analysis.reporting.batch import DONE, FAILED, Batch, Ended, Job, attempt, say_problem
+from relocation_analysis.reporting.batch import DONE, FAILED, Ended, attempt, say_problem
+from relocation_analysis.reporting.jobs import Batch, Job
 from relocation_analysis.reporting.placing import RUN
 from relocation_analysis.reporting.report import is_current, write_report
 

@@ -26,6 +26,7 @@ from traitlets import Int
 
 from relocation_analysis.data.sources import MIRROR
 from relocation_analysis.language import _
+from relocation_analysis.paths import ROOT
 
 SOURCE_DATE_EPOCH = 1577836800  # 2020-01-01: a fixed date for everything that insists on carrying one
 ENVIRONMENT = {
@@ -144,6 +145,7 @@ class Kernels:
 
     def _environment(self) -> dict[str, str]:
         env = ENVIRONMENT | {"IPYTHONDIR": str(self.scratch)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # the code that is hashed
         if mirror := os.environ.get(MIRROR):  # kernels run in the folder of the notebooks
             env[MIRROR] = str(Path(mirror).resolve())
         return env

@@ -16,8 +16,9 @@ from relocation_analysis.data.panel import read_panel
 from relocation_analysis.data.study import read_study
 from relocation_analysis.errors import InputError
 from relocation_analysis.reporting import batch as batch_module
-from relocation_analysis.reporting import chapters, provenance, report
-from relocation_analysis.reporting.batch import DONE, FAILED, UNCHANGED, plan_batch, read_state, succeeded, write_batch
+from relocation_analysis.reporting import chapters, national, provenance, report
+from relocation_analysis.reporting.batch import DONE, FAILED, UNCHANGED, succeeded, write_batch
+from relocation_analysis.reporting.jobs import plan_batch, read_state
 from relocation_analysis.reporting.placing import WriteError, folder_name
 from relocation_analysis.reporting.progress import BatchProgress
 
@@ -40,6 +41,7 @@ def tiny(tmp_path_factory):
         patch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
         patch.setattr(provenance, "code_version", lambda: "version of the tests")
         patch.setattr(report, "_plan", lambda study: plan if study.simulated else checked(study) and plan)
+        patch.setattr(national, "write_national", lambda *_: None)  # has tests of its own
         yield folder
 
 
@@ -331,3 +333,49 @@ def test_the_state_is_what_the_next_batch_needs(tmp_path):
     assert set(state["reports"]) == {f"{name}/en" for name in THREE.split(",")}
     (tmp_path / "simulated/batch.json").write_text("[]")
     assert read_state(tmp_path / "simulated") == {}
+
+
+def test_the_provinces_are_compared_and_the_comparison_fails_alone(tmp_path, monkeypatch):
+    asked = []
+
+    def compare(study, out, formats, force, progress):
+        asked.append((study.province, out, formats, force))
+        folder = out / study.name / "national" / study.language
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").write_text(json.dumps({"fingerprint": "n", "started": str(len(asked)), "seconds": 1.5, "outputs": {}}))
+        return folder
+
+    monkeypatch.setattr(national, "write_national", compare)
+    ended, said = run(tmp_path)
+    assert asked == [(None, tmp_path, ("html",), False)]
+    assert ended[-1].name == "national" and ended[-1].how == DONE and "national: done, 1.5 s" in said
+    again, said = run(tmp_path)
+    assert again[-1].how == UNCHANGED and len(asked) == 1  # nothing that it could depend on is another
+    assert "4 reports: 4 unchanged" in said
+
+    def fail(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(national, "write_national", fail)
+    (tmp_path / "simulated/gansu/en/effects.csv").write_text("damaged")
+    ended, said = run(tmp_path)
+    assert hows(ended) == {"guizhou": UNCHANGED, "yunnan": UNCHANGED, "gansu": DONE, "national": FAILED}
+    assert "failed: national, ValueError: no" in said
+
+
+def test_on_a_terminal_a_bar_shows_what_runs_and_the_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    stream = Terminal()
+    progress = BatchProgress(3, 5, stream)
+    job = progress.job("gansu")
+    job.cell("employment")
+    clock[0] = 20.0
+    job.chapter("overview", 19, 20.0)
+    shown = stream.getvalue().split("\r")[-1]
+    assert shown.startswith("0 of 3") and "gansu employment; about 5 min left" in shown  # 14 chapters of 20 s
+    progress.close()

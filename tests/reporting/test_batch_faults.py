@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_one_message_before_anything_starts(t
 
 
 def test_200_provinces_cost_each_the_same_and_memory_stays_flat(one_chapter, tmp_path, monkeypatch):
-    from relocation_analysis.reporting import batch, provenance, report
+    from relocation_analysis.reporting import batch, jobs, national, provenance, report
 
     names = [f"province {n:03}" for n in range(200)]
     rows = [{"province": p, "village": f"{p} {v}", "person": f"{p} {v}", "time": t, "cohort": 2018 if v < 2 else None, "y": v}
@@ -235,9 +235,10 @@ def test_200_provinces_cost_each_the_same_and_memory_stays_flat(one_chapter, tmp
     folder, seen = one_chapter("province"), []
     monkeypatch.setattr(report, "NOTEBOOKS", folder)
     monkeypatch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(national, "write_national", lambda *_: None)
     monkeypatch.setattr(report, "_plan", lambda study: seen.append((time.monotonic(), memory())) or [("only", "")])
     stream = io.StringIO()
-    plan = batch.plan_batch(tmp_path / "own.toml", formats=(), out=tmp_path / "out")
+    plan = jobs.plan_batch(tmp_path / "own.toml", formats=(), out=tmp_path / "out")
     ended = batch.write_batch(plan, 2, stream=stream)
     assert len(ended) == 200 and batch.succeeded(ended)
     assert "200 reports: 200 done" in stream.getvalue()
@@ -246,7 +247,7 @@ def test_200_provinces_cost_each_the_same_and_memory_stays_flat(one_chapter, tmp
     assert max(sizes[100:]) - sizes[20] < 100e6
     assert (tmp_path / "out/own/index.html").read_text(encoding="utf-8").count("<tr class=") == 200
     start = time.monotonic()
-    again = batch.write_batch(batch.plan_batch(tmp_path / "own.toml", formats=(), out=tmp_path / "out"), 2, stream=stream)
+    again = batch.write_batch(jobs.plan_batch(tmp_path / "own.toml", formats=(), out=tmp_path / "out"), 2, stream=stream)
     assert {one.how for one in again} == {"unchanged"} and time.monotonic() - start < 20
 
 

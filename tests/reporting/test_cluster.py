@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from relocation_analysis.errors import InputError
-from relocation_analysis.reporting import provenance, report
-from relocation_analysis.reporting.batch import plan_batch, succeeded, write_batch
+from relocation_analysis.reporting import national, provenance, report
+from relocation_analysis.reporting.batch import succeeded, write_batch
 from relocation_analysis.reporting.cluster import pack_files, verify
+from relocation_analysis.reporting.jobs import plan_batch
 
 HERE = Path(__file__).parent
 NAMES = "hebei,shanxi,jilin,anhui"
@@ -38,6 +39,7 @@ def chapters(tmp_path_factory):
         patch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
         patch.setattr(provenance, "code_version", lambda: "version of the tests")
         patch.setattr(report, "_plan", lambda study: plan)
+        patch.setattr(national, "write_national", lambda *_: None)
         yield folder
 
 
