@@ -143,7 +143,7 @@ def test_output_is_the_same_bytes_with_one_two_and_four_workers_in_any_order(tmp
         out = tmp_path / str(workers)
         run(out, "simulated", names, workers=workers)
         found.append(contents(out, ("run.json", "batch.json")))
-    assert found[0] == found[1] == found[2] and len(found[0]) == 3 * 6 + 1
+    assert found[0] == found[1] == found[2] and len(found[0]) == 3 * 20 + 1
 
 
 def test_a_failing_province_stops_no_other_and_is_named_with_chapter_and_error(tmp_path, chapter):
