@@ -21,7 +21,7 @@ from relocation_analysis.reporting.execute import ChapterError, Runner
 from relocation_analysis.reporting.render import RenderError
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
-RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "exposures.csv", "run.json"}
+RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "exposures.csv", "disclosure.csv", "run.json"}
 PLAN = [("alpha", ""), ("beta", "")]
 
 
@@ -72,7 +72,13 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_a_report_has_every_output_in_its_folder(written):
     assert written.parts[-3:] == ("simulated", "guizhou", "en")
-    assert set(contents(written)) == RECORD | {"report.html", "report.pdf", "figures/fig-line.svg"}
+    found = set(contents(written))
+    exported = {name for name in found if name.startswith("exports/")}
+    assert found - exported == RECORD | {"report.html", "report.pdf", "figures/fig-line.svg"}
+    figures, tables = ({Path(n).stem for n in exported if f"/{kind}-" in n} for kind in ("fig", "tbl"))
+    assert figures == {"fig-line"} and {"tbl-long", "tbl-hostile", "tbl-exhibits"} <= tables
+    assert exported == {f"exports/{n}{s}" for n in figures for s in (".svg", ".pdf")} | {
+        f"exports/{n}{s}" for n in tables for s in (".tex", ".csv")}  # fmt: skip
     run = json.loads((written / "run.json").read_text())
     assert set(run["outputs"]) == set(contents(written)) - {"run.json"}
     assert not list(written.parent.glob(".draft-*"))
@@ -154,8 +160,8 @@ def test_a_chapter_without_outcomes_is_not_run_and_the_report_says_so(tmp_path, 
 
 
 def test_an_unknown_format_is_named(tmp_path, write):
-    with pytest.raises(InputError, match="'docx' is not one of the 2 known"):
-        write(read_study("simulated"), tmp_path, ("docx",))
+    with pytest.raises(InputError, match="'odt' is not one of the 3 known"):
+        write(read_study("simulated"), tmp_path, ("odt",))
 
 
 def test_no_output_names_a_path_or_the_machine(written):
