@@ -89,7 +89,8 @@ def test_chinese_is_written_as_chinese_is():
             assert CHINESE.search(chinese), english
         assert not PUNCTUATED.search(chinese), chinese
         assert "对照组" not in chinese, "the comparison is no control group"
-        assert re.search(r"(?<!\.)\.$", english) is None or chinese.endswith(("。", "：")), english
+        if english != "{label}.":  # 图 1 stands before a caption without a full stop
+            assert re.search(r"(?<!\.)\.$", english) is None or chinese.endswith(("。", "：")), english
 
 
 def calls_of(tree: ast.AST):

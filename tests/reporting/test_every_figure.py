@@ -139,6 +139,7 @@ def test_no_two_texts_of_a_figure_overlap_and_none_leaves_the_sheet(effects, cod
         check_places(drawn, monkeypatch, fewest=8)
 
 
+@pytest.mark.slow
 @LANGUAGES
 def test_a_hostile_label_of_eighty_letters_is_text_in_its_place(effects, codebook, means, curve, flow, drawn, monkeypatch, language):
     hostile = {name: about.model_copy(update={"label_en": HOSTILE, "label_zh": HOSTILE}) for name, about in codebook.items()}
@@ -164,6 +165,7 @@ def test_a_hostile_label_leaves_the_svg_well_formed(effects, codebook, language)
     assert "<!--" not in figure.svg and "alert" not in figure.svg
 
 
+@pytest.mark.slow
 @LANGUAGES
 def test_one_row_and_no_interval_at_all_are_drawn(effects, codebook, means, curve, flow, drawn, monkeypatch, language):
     table = effects.table.copy()
@@ -205,6 +207,7 @@ def test_effects_all_of_which_are_withheld_are_drawn_as_nothing(effects, codeboo
         assert all(np.ma.getmaskarray(mesh.get_array()).all() for mesh in meshes)
 
 
+@pytest.mark.slow
 @LANGUAGES
 def test_a_long_panel_has_room_for_its_years(codebook, effects, drawn, monkeypatch, language):
     draw, rows = np.random.default_rng(3), []
