@@ -53,7 +53,7 @@ def test_a_parameter_without_name_or_value_or_given_twice_is_refused(texts):
         (("report", "-p", "sed=3"), "write 'seed'"),
         (("report", "-p", "seed=three"), "seed"),
         (("report", "--language", "fr"), "language"),
-        (("report", "--format", "docx"), "'docx' is not one of the 2 known"),
+        (("report", "--format", "odt"), "'odt' is not one of the 3 known"),
         (("report", "missing.toml"), "there is no file 'missing.toml'"),
         (("simulate", "--out", "panel.xls"), "'.xls' is not one of the 3 known"),
         (("get", "mpdt"), "write 'mpdta'"),

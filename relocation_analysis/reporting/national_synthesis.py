@@ -171,13 +171,14 @@ def synthesis_frame(national: National) -> pd.DataFrame:
 
 def _rows(c: Compared) -> list[dict]:
     s = c.synthesis
-    tau = dict(zip(("estimate", "conf_low", "conf_high"), np.sqrt([s.tau2, s.tau2_low, s.tau2_high]), strict=True))
+    ends = (s.tau2_low, s.tau2_high, s.i2_low, s.i2_high) if s.tau2_high > 0 else (np.nan,) * 4  # empty: no value fits so little spread
+    tau = dict(zip(("estimate", "conf_low", "conf_high"), np.sqrt([s.tau2, *ends[:2]]), strict=True))
     rows = [
         {"quantity": "mean", "k": s.k} | {n: getattr(s, n) for n in ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")},
         {"quantity": "next_province", "k": s.k, "estimate": s.estimate, "conf_low": s.predict_low, "conf_high": s.predict_high},
         {"quantity": "next_province_usual", "k": s.k, "estimate": s.estimate, "conf_low": s.usual_low, "conf_high": s.usual_high},
         {"quantity": "tau", "k": s.k} | tau,
-        {"quantity": "i2", "k": s.k, "estimate": s.i2, "conf_low": s.i2_low, "conf_high": s.i2_high},
+        {"quantity": "i2", "k": s.k, "estimate": s.i2, "conf_low": ends[2], "conf_high": ends[3]},
         {"quantity": "cochran_q", "k": s.k, "statistic": s.q, "p_value": s.q_p},
         {"quantity": "mean_over_movers", "k": c.movers.k, "weight": c.covered}
         | {n: getattr(c.movers, n) for n in ("estimate", "std_error", "conf_low", "conf_high")},

@@ -76,10 +76,11 @@ def write_report(
     say = progress.say if progress else print
     if not force and _is_kept(folder, key, say):
         return folder
+    plan = _plan(study)  # bad data stop here, before any folder is made
     with placing.claim(folder, study.province, wait, say):
         if not force and _is_kept(folder, key, say):
             return folder
-        _write(study, folder, formats, {"fingerprint": key, "data": data}, progress, runner)
+        _write(study, plan, folder, formats, {"fingerprint": key, "data": data}, progress, runner)
     return folder
 
 
@@ -92,12 +93,11 @@ def _is_kept(folder: Path, key: str, say) -> bool:
     return True
 
 
-def _write(study, folder: Path, formats, run: dict, progress, runner) -> None:
+def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner) -> None:
     """Run, render and put in place, under the lock of the folder."""
     from relocation_analysis.reporting.execute import Progress
 
     started, clock = datetime.now(UTC), time.perf_counter()
-    plan = _plan(study)
     progress = progress or Progress()
     try:
         with writing(folder), placing.draft_beside(folder) as draft, speaking(study.language):

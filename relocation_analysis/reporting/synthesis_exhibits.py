@@ -86,10 +86,11 @@ def tabulate_synthesis(national: National) -> Table | Prose:
     for c in (c for c in national.outcomes if c.synthesis.k >= 2):
         s, unit = c.synthesis, c.about.print_unit
         tau, low, high = (math.sqrt(x) for x in (s.tau2, s.tau2_low, s.tau2_high))
+        spread = wording.format_interval(low, high, unit) if high > 0 else wording.BLANK  # an empty interval is not the point zero
         body.append((wording.label_with_unit(c.about.label, unit), wording.format_count(s.k), wording.format_number(s.estimate, unit),
                      wording.format_interval(s.conf_low, s.conf_high, unit), wording.format_p(s.p_value),
                      wording.format_interval(s.predict_low, s.predict_high, unit), wording.format_number(tau, unit),
-                     wording.format_interval(low, high, unit), wording.format_share(s.i2), wording.format_p(s.q_p)))  # fmt: skip
+                     spread, wording.format_share(s.i2), wording.format_p(s.q_p)))  # fmt: skip
     if not body:
         return Prose("")
     heads = (_("Provinces"), _("Mean"), _("95% interval"), _("p"), _("One more province"), _("tau"), _("95% interval"), _("I\u00b2"), _("p, all alike"))

@@ -120,6 +120,9 @@ def _say_spread(c: Compared) -> str:
     s, unit = c.synthesis, c.about.print_unit
     tau, low, high = (math.sqrt(x) for x in (s.tau2, s.tau2_low, s.tau2_high))
     told = {"tau": wording.format_estimate(tau, low, high, unit), "i2": wording.format_share(s.i2), "p": wording.format_p(s.q_p)}
+    if s.tau2_high == 0:
+        return _("Nothing shows that provinces differ: their estimates lie even closer together than their errors lead one to expect (p {p}); no"
+                 " upper limit for the difference of their effects can be given.", p=told["p"])  # fmt: skip
     if s.tau2 == 0:
         return _("Nothing shows that provinces differ: their estimates lie no further apart than their errors let them (p {p}). That is no proof that they"
                  " are alike; a standard deviation of the effects of up to {high} is not ruled out.", p=told["p"],
