@@ -330,6 +330,18 @@ def test_both_languages_have_the_same_exhibits_and_the_same_numbers(national):
 # ---- the report
 
 
+def test_an_empty_interval_of_the_spread_is_said_and_never_printed_as_zero(national, wage):
+    """No tau^2 makes the weighted sum of squares of estimates this close as large as chance: the Q-profile interval is empty."""
+    close = estimate_synthesis(np.array([0.0600, 0.0601, 0.0602]), np.full(3, 0.02), ["a", "b", "c"])
+    assert (close.tau2, close.tau2_low, close.tau2_high) == (0.0, 0.0, 0.0)
+    alike = replace(wage, synthesis=close)
+    said = synthesis_words._say_spread(alike)
+    assert "no upper limit for the difference of their effects can be given" in said and "0.0" not in said
+    table = synthesis_frame(replace(national, outcomes=(alike,)))
+    rows = table[table["quantity"].isin(["tau", "i2"])]
+    assert len(rows) == 2 and rows[["conf_low", "conf_high"]].isna().all(axis=None) and (rows["estimate"] == 0).all()
+
+
 @pytest.fixture(scope="module")
 def written(study, out):
     return write_national(study, out, ("html", "pdf"), False, Quiet())
