@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from relocation_analysis.data.shown import WITHHELD  # noqa: F401  tables print it where a number is withheld
 from relocation_analysis.language import SOURCE, _, mark, spoken
 from relocation_analysis.reporting.names import (
     AGGREGATIONS,
@@ -19,7 +20,6 @@ from relocation_analysis.reporting.names import (
 MINUS, EN_DASH, THIN = "\u2212", "\u2013", "\u2009"
 CHINESE = "\u2e80"  # from here on characters are Chinese
 BLANK = EN_DASH
-WITHHELD = "[c]"  # confidential: official statistics write it so
 
 
 @dataclass(frozen=True)
