@@ -9,6 +9,7 @@ the largest one, and integers add up to the same number in any order, on any num
 import math
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -83,54 +84,66 @@ def build_cells(
     cluster : column of the level at which relocation was assigned.
     by : baseline columns that split cells further: strata and subgroups.
     """
-    with duckdb.connect(config=_threads()) as connection:
-        weighted = _attach(connection, panel)
-        _observations(connection, outcome, cluster, by, weighted)
+    with _database(os.getpid()).cursor() as connection:
+        columns = _attach(connection, panel)
+        weighted = "weight" in columns
+        _observations(connection, outcome, cluster, by, columns)
         keys = ("cluster", "cohort", "age", *by)
         scale, wscale = _scales(connection, outcome, weighted)
-        cells = _time_cells(connection, outcome, keys, weighted, scale, wscale)
+        cells = None
+        if outcome.sampling != "panel" or _same_units(connection, weighted):
+            cells = _time_cells(connection, outcome, keys, weighted, scale, wscale)
         return cells or _paired_cells(connection, outcome, keys, pairs, scale - 1, wscale)
 
 
-def _threads() -> dict[str, str]:
-    """As many threads as numeric kernels may use here: one in a worker of a batch, else what DuckDB takes."""
+@lru_cache(maxsize=1)
+def _database(process: int) -> duckdb.DuckDBPyConnection:
+    """The database of a process, in memory: opening one takes as long as a query. What a cursor makes in it goes with the
+    cursor. It has as many threads as numeric kernels may use: one in a worker of a batch, else what DuckDB takes."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return {"threads": wanted} if wanted.isdigit() and int(wanted) > 0 else {}
+    return duckdb.connect(config={"threads": wanted} if wanted.isdigit() and int(wanted) > 0 else {})
 
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _attach(connection, panel) -> bool:
-    """Make the panel readable as table `panel`; True where it has weights."""
+def _attach(connection, panel) -> dict[str, str]:
+    """Make the panel readable as table `panel`. Returns its columns and their types."""
     if isinstance(panel, pd.DataFrame):
         connection.register("panel", panel)
     else:
         path = Path(panel)
         files = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
         files = files.replace("'", "''")
-        connection.execute(f"CREATE VIEW panel AS SELECT * FROM read_parquet('{files}')")
-    names = {row[0] for row in connection.execute("DESCRIBE panel").fetchall()}
-    return "weight" in names
+        connection.execute(f"CREATE TEMP VIEW panel AS SELECT * FROM read_parquet('{files}')")
+    return {name: kind for name, kind, *_ in connection.execute("DESCRIBE panel").fetchall()}
 
 
-def _observations(connection, outcome: Outcome, cluster: str, by, weighted: bool) -> None:
-    """A view with one row per unit of the outcome's level and time. A household's value stands on each member's row."""
-    split = "".join(f", {_quote(name)}" for name in by)
+def _observations(connection, outcome: Outcome, cluster: str, by, columns: dict[str, str]) -> None:
+    """A view with one row per unit of the outcome's level and time. A household's value stands on each member's row.
+
+    Categories become text, as Parquet has them: rows then sort alike from either.
+    """
+
+    def plain(name: str) -> str:
+        return f"CAST({_quote(name)} AS VARCHAR)" if columns[name].startswith("ENUM") else _quote(name)
+
+    split = "".join(f", {plain(name)} AS {_quote(name)}" for name in by)
+    weight = "weight" if "weight" in columns else "1"
     age = f"CAST(floor(age / {outcome.age_step}) AS INTEGER)" if outcome.age_step else "0"
     connection.execute(f"""
-        CREATE VIEW rows AS SELECT {_quote(outcome.level)} AS unit, {_quote(cluster)} AS cluster, time,
+        CREATE TEMP VIEW rows AS SELECT {_quote(outcome.level)} AS unit, {plain(cluster)} AS cluster, time,
             CASE WHEN isfinite(CAST(cohort AS DOUBLE)) THEN CAST(cohort AS DOUBLE) ELSE 'inf' END AS cohort,
-            {age} AS age, CAST({"weight" if weighted else "1"} AS DOUBLE) AS weight, CAST({_quote(outcome.name)} AS DOUBLE) AS y{split}
+            {age} AS age, CAST({weight} AS DOUBLE) AS weight, CAST({_quote(outcome.name)} AS DOUBLE) AS y{split}
         FROM panel WHERE isfinite(CAST({_quote(outcome.name)} AS DOUBLE))""")
     if outcome.level != "person":
-        columns = "".join(f", min({_quote(name)}) AS {_quote(name)}" for name in by)
+        baseline = "".join(f", min({_quote(name)}) AS {_quote(name)}" for name in by)
         connection.execute(f"""
-            CREATE VIEW obs AS SELECT unit, min(cluster) AS cluster, time, min(cohort) AS cohort, min(age) AS age,
-                max(weight) AS weight, min(y) AS y{columns} FROM rows GROUP BY unit, time""")
+            CREATE TEMP VIEW obs AS SELECT unit, min(cluster) AS cluster, time, min(cohort) AS cohort, min(age) AS age,
+                max(weight) AS weight, min(y) AS y{baseline} FROM rows GROUP BY unit, time""")
     else:
-        connection.execute("CREATE VIEW obs AS SELECT * FROM rows")
+        connection.execute("CREATE TEMP VIEW obs AS SELECT * FROM rows")
 
 
 def _scale(largest: float) -> int:
@@ -157,21 +170,30 @@ def _scales(connection, outcome: Outcome, weighted: bool) -> tuple[int, int]:
     return _scale(largest * weight), _scale(weight)
 
 
-def _time_cells(connection, outcome: Outcome, keys, weighted: bool, scale: int, wscale: int) -> Cells | None:
-    """Cells by time; None for a panel outcome whose units, or their weights, are not the same at every time.
+def _same_units(connection, weighted: bool) -> bool:
+    """False where the units of all rows together, or their weights, differ between times: then those of some row do.
 
     Equal exclusive-ors of 64-bit hashes over as many units stand for equal sets of units: two different sets agree by
     accident with probability 2**-64.
     """
-    names = ", ".join(map(_quote, keys))
+    query = f"SELECT DISTINCT count(*), {_members(weighted)} FROM obs GROUP BY time"
+    return len(connection.execute(query).fetchall()) <= 1
+
+
+def _members(weighted: bool) -> str:
+    return f"bit_xor(hash(unit{', weight' if weighted else ''}))"
+
+
+def _time_cells(connection, outcome: Outcome, keys, weighted: bool, scale: int, wscale: int) -> Cells | None:
+    """Cells by time; None for a panel outcome whose units, or their weights, are not the same at every time in every row."""
     fixed = outcome.sampling == "panel"
     sums = f"count(*) AS count, {_fixed('weight * y' if weighted else 'y', scale)} AS total"
     sums += f", {_fixed('weight', wscale)} AS weight" if weighted else ""
-    sums += f", bit_xor(hash(unit{', weight' if weighted else ''})) AS members" if fixed else ""
-    table = _fetch(connection, f"SELECT {names}, time, {sums} FROM obs GROUP BY {names}, time")
+    sums += f", {_members(weighted)} AS members" if fixed else ""
+    table = _group(connection, keys, sums, "obs", ("time",))
     times = tuple(sorted(int(t) for t in table["time"].unique()))
-    rows = _sorted_rows(table, keys)
-    index, column = _positions(rows, table, keys), np.searchsorted(times, table["time"].to_numpy())
+    rows = table.drop_duplicates("position")[list(keys)].reset_index(drop=True)
+    index, column = table["position"].to_numpy(), np.searchsorted(times, table["time"].to_numpy())
 
     def spread(values: np.ndarray) -> np.ndarray:
         out = np.zeros((len(rows), len(times)), dtype=values.dtype)
@@ -192,11 +214,10 @@ def _time_cells(connection, outcome: Outcome, keys, weighted: bool, scale: int, 
 def _sizes(connection, rows: pd.DataFrame, keys, wscale: int) -> tuple[np.ndarray, np.ndarray]:
     """Units and their baseline weight by row, each unit counted where it was first observed."""
     first = ", ".join(f"arg_min({_quote(k)}, time) AS {_quote(k)}" for k in keys)
-    names = ", ".join(map(_quote, keys))
-    table = _fetch(connection, f"""
-        SELECT {names}, count(*) AS units, {_fixed("weight", wscale)} AS size FROM (
-            SELECT {first}, arg_min(weight, time) AS weight FROM obs GROUP BY unit) GROUP BY {names}""")
-    place = _positions(rows, table, keys)
+    counted = f"(SELECT {first}, arg_min(weight, time) AS weight FROM obs GROUP BY unit)"
+    table = _group(connection, keys, f"count(*) AS units, {_fixed('weight', wscale)} AS size", counted)
+    numbered = rows.assign(_position=np.arange(len(rows)))
+    place = table[list(keys)].merge(numbered, on=list(keys), how="left")["_position"].to_numpy()
     units, size = np.zeros(len(rows)), np.zeros(len(rows))
     units[place] = table["units"]
     size[place] = np.ldexp(table["size"].to_numpy(dtype=float), -wscale)
@@ -204,44 +225,39 @@ def _sizes(connection, rows: pd.DataFrame, keys, wscale: int) -> tuple[np.ndarra
 
 
 def _paired_cells(connection, outcome: Outcome, keys, pairs, scale: int, wscale: int) -> Cells:
+    """Cells by pair of times. Units become rows of one table, with a column for each time, and then a row for each pair."""
     times = sorted({t for pair in pairs for t in pair})
-    names = ", ".join(map(_quote, keys))
     values = "".join(f", max(y) FILTER (WHERE time = {t}) AS y{i}" for i, t in enumerate(times))
     connection.execute(f"""
-        CREATE TABLE wide AS SELECT {", ".join(f"min({_quote(k)}) AS {_quote(k)}" for k in keys)},
-            arg_min(weight, time) AS weight{values} FROM obs GROUP BY unit""")
-    sums = []
-    for p, (t, b) in enumerate(pairs):
-        change = f"(y{times.index(t)} - y{times.index(b)})"
-        sums.append(f"count({change}) AS n{p}, coalesce({_fixed(f'CASE WHEN {change} IS NOT NULL THEN weight END', wscale)}, 0)"
-                    f" AS w{p}, coalesce({_fixed(f'weight * {change}', scale)}, 0) AS s{p}")  # fmt: skip
-    table = _fetch(connection, f"""
-        SELECT {names}, count(*) AS units, {_fixed("weight", wscale)} AS size{"".join(", " + s for s in sums)}
-        FROM wide GROUP BY {names}""")
-    rows = _sorted_rows(table, keys)
-    order = np.argsort(_positions(rows, table, keys))
-    table = table.iloc[order]
+        CREATE TEMP TABLE wide AS SELECT *, {_position(keys)} AS position FROM (
+            SELECT {", ".join(f"min({_quote(k)}) AS {_quote(k)}" for k in keys)}, arg_min(weight, time) AS weight{values}
+            FROM obs GROUP BY unit)""")
+    table = _group(connection, keys, f"count(*) AS units, {_fixed('weight', wscale)} AS size", "wide")
+    changes = ", ".join(f"y{times.index(t)} - y{times.index(b)}" for t, b in pairs)
+    sums = connection.execute(f"""
+        SELECT position, pair, count(*) AS count, {_fixed("weight", wscale)} AS weight, {_fixed("weight * change", scale)} AS total
+        FROM (SELECT position, weight, unnest(range({len(pairs)})) AS pair, unnest([{changes}]::DOUBLE[]) AS change FROM wide)
+        WHERE change IS NOT NULL GROUP BY position, pair""").fetchnumpy()
 
-    def stack(letter: str, power: int) -> np.ndarray:
-        return np.ldexp(table[[f"{letter}{p}" for p in range(len(pairs))]].to_numpy(dtype=float), -power)
+    def spread(name: str, power: int) -> np.ndarray:
+        out = np.zeros((len(table), len(pairs)))
+        out[sums["position"], sums["pair"]] = np.ldexp(np.asarray(sums[name], dtype=float), -power)
+        return out
 
     size = np.ldexp(table["size"].to_numpy(dtype=float), -wscale)
-    return Cells(outcome, True, rows, tuple(pairs), table["units"].to_numpy(dtype=float), size,
-                 stack("n", 0), stack("w", wscale), stack("s", scale))  # fmt: skip
+    return Cells(outcome, True, table[list(keys)], tuple(pairs), table["units"].to_numpy(dtype=float), size,
+                 spread("count", 0), spread("weight", wscale), spread("total", scale))  # fmt: skip
 
 
-def _fetch(connection, query: str) -> pd.DataFrame:
-    """The result of a query. Categories become text, as Parquet has them: rows then sort alike from either."""
-    table = connection.execute(query).df()
-    text = {name: str for name, kind in table.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
-    return table.astype(text)
+def _position(keys) -> str:
+    """The number of a combination of keys among all of them, sorted."""
+    return f"dense_rank() OVER (ORDER BY {', '.join(f'{_quote(k)} NULLS LAST' for k in keys)}) - 1"
 
 
-def _sorted_rows(table: pd.DataFrame, keys) -> pd.DataFrame:
-    return table[list(keys)].drop_duplicates().sort_values(list(keys), na_position="last").reset_index(drop=True)
-
-
-def _positions(rows: pd.DataFrame, table: pd.DataFrame, keys) -> np.ndarray:
-    """Row number in `rows` of each line of `table`."""
-    numbered = rows.assign(_position=np.arange(len(rows)))
-    return table[list(keys)].merge(numbered, on=list(keys), how="left")["_position"].to_numpy()
+def _group(connection, keys, sums: str, source: str, within: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Sums by the keys, and by columns `within` them, sorted; `position` numbers the combinations of keys."""
+    names = ", ".join(map(_quote, keys))
+    both = ", ".join((names, *within))
+    return connection.execute(f"""
+        SELECT *, {_position(keys)} AS position
+        FROM (SELECT {both}, {sums} FROM {source} GROUP BY {both}) ORDER BY {", ".join(("position", *within))}""").df()

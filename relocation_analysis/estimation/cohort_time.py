@@ -9,11 +9,15 @@ the strata of the treated,
 with means m = (sum of weight x outcome) / (sum of weights), which are functions of additive cells.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
 from relocation_analysis.estimation.cells import NEVER, Cells
+
+BLOCK = 2**21  # numbers in an array of sums: contrasts are estimated together up to there
 
 
 @dataclass(frozen=True)
@@ -116,36 +120,49 @@ def estimate_cohort_time(
     jackknife : also estimate without each cluster in turn.
     """
     grid = _Grid.of(cells, strata)
-    influence = np.zeros((len(grid.clusters), len(contrasts)))
-    att = np.full(len(contrasts), np.nan)
-    flags = np.zeros((2, len(grid.clusters), len(contrasts)), dtype=bool)
-    units, by_side = np.zeros_like(influence), np.zeros((2, *influence.shape))
-    dropped = np.full_like(influence, np.nan) if jackknife else None
-    for j, contrast in enumerate(contrasts):
-        columns = cells.contrast_columns(contrast.time, contrast.base)
-        treated = grid.sums(columns, [contrast.cohort])
-        others = grid.sums(columns, contrast.comparison) if contrast.comparison else grid.nobody(columns)
-        fit = _difference(treated[0].sum(0), treated[1].sum(0), others[0].sum(0), others[1].sum(0), columns)
-        att[j] = fit.att
-        if np.isfinite(fit.att):
-            influence[:, j] = _influence(fit, treated, others, columns)
-            used = fit.share > 0
-            counts = grid.counts(columns, [contrast.cohort]), grid.counts(columns, contrast.comparison)
-            flags[0, :, j], flags[1, :, j] = (c[:, used].max(axis=(1, 2)) > 0 for c in counts)
-            if not contrast.comparison:
-                flags[1, :, j] = flags[0, :, j]
-            by_side[:, :, j] = [c[:, used].max(axis=2).sum(axis=1) for c in counts]
-            units[:, j] = by_side[:, :, j].sum(0)
-            if not contrast.comparison:
-                by_side[1, :, j] = by_side[0, :, j]
+    shape = (len(grid.clusters), len(contrasts))
+    att, influence, sides = np.full(shape[1], np.nan), np.zeros(shape), np.zeros((2, *shape))
+    dropped = np.full(shape, np.nan) if jackknife else None
+    for start, block in _blocks(grid, contrasts):
+        place = slice(start, start + len(block))
+        treated, others = grid.sides(block)
+        fit = _difference(*(x.sum(1) for x in (treated.weight, treated.total, others.weight, others.total)), treated.signs)
+        att[place] = fit.att
+        influence[:, place] = _influence(fit, treated, others).T
+        sides[:, :, place] = [np.where(fit.used[:, None, :, None], x.count, 0.0).max(-1).sum(-1).T for x in (treated, others)]
         if jackknife:
-            dropped[:, j] = _difference(*_without(*treated), *_without(*others), columns).att
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, grid.cohorts, grid.size, *flags, units, by_side)
+            dropped[:, place] = _difference(*_without(treated), *_without(others), treated.signs).att.T
+    units = sides.sum(0)
+    alone = [j for j, contrast in enumerate(contrasts) if not contrast.comparison]
+    sides[1, :, alone] = sides[0, :, alone]
+    return CohortTime(contrasts, grid.clusters, att, influence, dropped, grid.cohorts, grid.size, *(sides > 0), units, sides)
+
+
+def _blocks(grid: "_Grid", contrasts: tuple[Contrast, ...]) -> Iterator[tuple[int, list[Contrast]]]:
+    """Runs of contrasts that are alike in having a base and a comparison, with the number of the first: as many as fit into
+    memory are estimated at once."""
+    start, largest = 0, max(1, BLOCK // max(1, 2 * len(grid.clusters) * grid.strata))
+    for _, alike in groupby(contrasts, key=lambda c: (c.base is None, not c.comparison)):
+        alike = list(alike)
+        for i in range(0, len(alike), largest):
+            yield start + i, alike[i : i + largest]
+        start += len(alike)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over one side of B contrasts: weight, weight times outcome and observations, (B, K, S, C), by cluster, stratum and
+    column; the signs (C,) of the columns."""
+
+    weight: np.ndarray
+    total: np.ndarray
+    count: np.ndarray
+    signs: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """ATT and its parts for one contrast, possibly over leading replicate axes: strata S, columns C."""
+    """ATT and its parts for contrasts, or for replicates of them: leading axes, then strata S and columns C."""
 
     att: np.ndarray  # (...,)
     share: np.ndarray  # (..., S) weight of each stratum among the treated
@@ -153,10 +170,14 @@ class _Fit:
     weights: tuple[np.ndarray, np.ndarray]  # the same
     effect: np.ndarray  # (..., S)
 
+    @property
+    def used(self) -> np.ndarray:
+        """(..., S) True where a stratum is part of an ATT."""
+        return (self.share > 0) & np.isfinite(self.att)[..., None]
 
-def _difference(w1, s1, w0, s0, columns) -> _Fit:
+
+def _difference(w1, s1, w0, s0, signs) -> _Fit:
     """ATT from sums of weights w and totals s of the treated (1) and the comparison (0), each (..., S, C)."""
-    signs = np.array([sign for _, sign in columns])
     usable = (w1 > 0).all(-1) & (w0 > 0).all(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         m1 = np.where(usable[..., None], s1 / w1, 0.0)
@@ -168,23 +189,27 @@ def _difference(w1, s1, w0, s0, columns) -> _Fit:
     return _Fit(att, share, (m1, m0), (w1, w0), effect)
 
 
-def _influence(fit: _Fit, treated, others, columns) -> np.ndarray:
-    """Influence of each cluster on the ATT, (K,): the derivative of `_difference` with respect to the cluster's sums."""
-    used = fit.share > 0
-    psi = np.zeros(treated[0].shape[0])
-    for (w, s), mean, weight, side in zip((treated, others), fit.means, fit.weights, (1, -1), strict=True):
-        for c, (_, sign) in enumerate(columns):
-            residual = s[:, used, c] - mean[used, c] * w[:, used, c]
-            psi += side * sign * (residual * (fit.share[used] / weight[used, c])).sum(1)
-    total = fit.weights[0][used, 0].sum()
-    return psi + (treated[0][:, used, 0] * (fit.effect[used] - fit.att)).sum(1) / total
+def _influence(fit: _Fit, treated: _Sums, others: _Sums) -> np.ndarray:
+    """(B, K) influence of each cluster on each ATT: the derivative of `_difference` with respect to the cluster's sums."""
+    psi = np.zeros(treated.weight.shape[:2])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for sums, mean, weight, side in zip((treated, others), fit.means, fit.weights, (1, -1), strict=True):
+            for c, sign in enumerate(treated.signs):
+                factor = np.where(fit.used, fit.share / weight[..., c], 0.0)[:, None]
+                residual = sums.total[..., c] - mean[:, None, :, c] * sums.weight[..., c]
+                psi += side * sign * (residual * factor).sum(-1)
+        gap = np.where(fit.used, fit.effect - fit.att[:, None], 0.0)
+        total = np.where(fit.used, fit.weights[0][..., 0], 0.0).sum(-1)
+        shares = (treated.weight[..., 0] * gap[:, None]).sum(-1) / total[:, None]
+    return np.where(np.isfinite(fit.att)[:, None], psi + shares, 0.0)
 
 
-def _without(weight: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums without each cluster in turn. What rounding leaves of a stratum that only the cluster had is nothing."""
-    rest = weight.sum(0) - weight
-    rest[rest < 1e-9 * weight.sum(0)] = 0.0
-    return rest, total.sum(0) - total
+def _without(sums: _Sums) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and totals without each cluster in turn. What rounding leaves of a stratum that only the cluster had is nothing."""
+    weight, total = sums.weight.sum(1, keepdims=True), sums.total.sum(1, keepdims=True)
+    rest = weight - sums.weight
+    rest[rest < 1e-9 * weight] = 0.0
+    return rest, total - sums.total
 
 
 @dataclass(frozen=True)
@@ -203,17 +228,37 @@ class _Grid:
     def of(cls, cells: Cells, strata: tuple[str, ...]) -> "_Grid":
         clusters, k = np.unique(cells.rows["cluster"].to_numpy(), return_inverse=True)
         cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
-        s = cells.rows.groupby(["age", *strata], dropna=False, sort=True).ngroup().to_numpy()
+        s = np.unique(cells.rows["age"].to_numpy(), return_inverse=True)[1]
+        if strata:
+            s = cells.rows.groupby(["age", *strata], dropna=False, sort=True).ngroup().to_numpy()
         size = np.zeros((len(clusters), len(cohorts)))
         np.add.at(size, (k, g), cells.size)
         return cls(clusters, cohorts, size, (k, g, s), int(s.max()) + 1 if len(s) else 0, cells)
 
-    def _sum(self, values: np.ndarray, columns, cohorts) -> np.ndarray:
-        """(K, S, C) sums over the rows of some cohorts."""
-        rows, place = self._rows_of(tuple(cohorts))
-        size = len(self.clusters) * self.strata
-        sums = [np.bincount(place, values[rows, c], minlength=size) for c, _ in columns]
-        return np.stack(sums, axis=-1).reshape(len(self.clusters), self.strata, len(columns))
+    def sides(self, block: list[Contrast]) -> tuple[_Sums, _Sums]:
+        """Sums over the treated and over the comparison of contrasts that are alike."""
+        pairs = [self.cells.contrast_columns(c.time, c.base) for c in block]
+        columns = np.array([[column for column, _ in pair] for pair in pairs])
+        signs = np.array([sign for _, sign in pairs[0]])
+        treated = self._sums(columns, signs, [(c.cohort,) for c in block])
+        if block[0].comparison:
+            return treated, self._sums(columns, signs, [c.comparison for c in block])
+        nobody = np.zeros(treated.weight.shape)  # zero at all times: the contrast is then the treated's own change
+        return treated, _Sums(np.full(nobody.shape, 1 / len(self.clusters)), nobody, nobody, signs)
+
+    def _sums(self, columns: np.ndarray, signs: np.ndarray, cohorts: list[tuple[float, ...]]) -> _Sums:
+        """Sums over the rows of some cohorts for each of B contrasts, whose columns are (B, C)."""
+        found = [self._rows_of(members) for members in cohorts]
+        size, length = len(self.clusters) * self.strata, [len(rows) for rows, _ in found]
+        rows, place = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        place = place + np.repeat(np.arange(len(cohorts)) * size, length)
+        shape = (len(cohorts), len(self.clusters), self.strata)
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            sums = [np.bincount(place, values[rows, np.repeat(c, length)], minlength=size * len(cohorts)) for c in columns.T]
+            return np.stack([total.reshape(shape) for total in sums], axis=-1)
+
+        return _Sums(spread(self.cells.weight), spread(self.cells.total), spread(self.cells.count), signs)
 
     def _rows_of(self, cohorts: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
         """The rows of some cohorts, and the place of each in a flattened (K, S)."""
@@ -222,14 +267,3 @@ class _Grid:
             rows = np.flatnonzero(np.isin(self.cohorts, cohorts)[g])
             self.found[cohorts] = rows, k[rows] * self.strata + s[rows]
         return self.found[cohorts]
-
-    def sums(self, columns, cohorts) -> tuple[np.ndarray, np.ndarray]:
-        return self._sum(self.cells.weight, columns, cohorts), self._sum(self.cells.total, columns, cohorts)
-
-    def nobody(self, columns) -> tuple[np.ndarray, np.ndarray]:
-        """A comparison whose outcome is zero at all times: the contrast is then the treated's own change."""
-        shape = (len(self.clusters), self.strata, len(columns))
-        return np.full(shape, 1 / len(self.clusters)), np.zeros(shape)
-
-    def counts(self, columns, cohorts) -> np.ndarray:
-        return self._sum(self.cells.count, columns, cohorts)

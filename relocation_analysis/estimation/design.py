@@ -29,7 +29,7 @@ class Design:
     subgroups : the baseline traits by which effects are split.
     flow : `FLOW_COLUMNS`, every exclusion of every outcome.
     left_out : by outcome, the baseline weight of the movers who have no base period.
-    cells : cells built so far from panels of this design, by what they were built from; see `estimate.outcome_cells`.
+    kept : what has been computed from panels of this design, such as cells, by what it was computed from.
     """
 
     panel: pd.DataFrame
@@ -40,7 +40,7 @@ class Design:
     subgroups: tuple[str, ...]
     flow: pd.DataFrame
     left_out: dict[str, float] = field(default_factory=dict)
-    cells: dict = field(default_factory=dict, repr=False, compare=False)
+    kept: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def kind(self) -> str:

@@ -1,6 +1,7 @@
 """From a design to effects: every outcome, aggregation and subgroup, with errors, intervals and bands."""
 
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ import pandas as pd
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import (
     HEADLINE_EXPOSURES,
-    Aggregation,
+    Aggregated,
     aggregate_effects,
     list_aggregations,
 )
@@ -24,7 +25,7 @@ from relocation_analysis.estimation.cohort_time import (
 )
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, SUPPORT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, SUPPORT_COLUMNS, TEXT_COLUMNS, Effects, join_effects
 from relocation_analysis.estimation.inference import (
     Errors,
     adjust_holm,
@@ -62,14 +63,16 @@ def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
     main = contrasts_of(design, outcome, design.study.design.base_period)
     parts = [effects_of(design, outcome, cells, main, MAIN, ALL_AGGREGATIONS)]
     exposed = headline_contrasts(main)
+    bare = replace(cells, rows=cells.rows[["cluster", "cohort", "age", *design.study.design.strata]])
     for trait in usable_subgroups(design, outcome):
-        for value in sorted(v for v in cells.rows[trait].unique() if pd.notna(v)):
-            keep = (cells.rows[trait] == value).to_numpy()
-            name = f"{trait}={value}"
-            parts.append(effects_of(design, outcome, cells.subset(keep), exposed, MAIN, ("headline",), name))
+        traits = cells.rows[trait]
+        for value in sorted(v for v in traits.unique() if pd.notna(v)):
+            part = bare.subset((traits == value).to_numpy())
+            parts.append(effects_of(design, outcome, part, exposed, MAIN, ("headline",), f"{trait}={value}"))
     universal = contrasts_of(design, outcome, "universal")
-    parts.append(_with_reference(effects_of(design, outcome, cells, universal, UNIVERSAL, ("event_time",)), universal))
-    parts.append(effects_of(design, outcome, cells, universal, UNIVERSAL, ("cohort_time",)))
+    fit = fit_contrasts(design, outcome, cells, universal)
+    parts.append(_with_reference(effects_of_fit(design, outcome, fit, UNIVERSAL, ("event_time",)), universal))
+    parts.append(effects_of_fit(design, outcome, fit, UNIVERSAL, ("cohort_time",)))
     return join_effects(parts)
 
 
@@ -79,10 +82,10 @@ def contrasts_of(
     """The contrasts of a design over the times at which an outcome was observed, with the design's own comparison and
     anticipation unless others are named."""
     settings = design.study.design
-    observed = design.panel["time"].to_numpy()[design.panel[outcome.name].notna().to_numpy()]
+    times = _keep(design, ("times", outcome.name), lambda: np.unique(design.panel["time"].to_numpy()[design.panel[outcome.name].notna()]))
     return list_contrasts(
         design.cohorts,
-        tuple(int(t) for t in np.unique(observed)),
+        tuple(int(t) for t in times),
         comparison or settings.comparison,
         settings.anticipation if anticipation is None else anticipation,
         base,
@@ -101,24 +104,27 @@ def outcome_cells(design: Design, outcome: Outcome) -> Cells:
               for a in (early, early + 1) for c in contrasts_of(design, outcome, base, comparison, a)]  # fmt: skip
     pairs = tuple(sorted({(c.time, c.base) for c in wanted}))
     by = dict.fromkeys((*design.study.design.strata, *usable_subgroups(design, outcome)))
-    return _keep_cells(design, outcome, pairs, tuple(by))
+    return _cells(design, outcome, pairs, tuple(by))
 
 
 def level_cells(design: Design, outcome: Outcome) -> Cells:
     """Cells of levels by time, whatever the sampling: for raw means and for the estimators shown as benchmarks."""
-    by = design.study.design.strata
-    levels = outcome.model_copy(update={"sampling": "repeated"})
-    return _keep_cells(design, levels, (), by)
+    return _cells(design, outcome.model_copy(update={"sampling": "repeated"}), (), design.study.design.strata)
 
 
-def _keep_cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
-    """The cells of an outcome, built once for a panel: a check that changes the panel gets cells of its own."""
-    key = (id(design.panel), outcome, pairs, design.cluster, by)
-    panel, cells = design.cells.get(key, (lambda: None, None))
+def _cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
+    key = ("cells", outcome, pairs, design.cluster, by)
+    return _keep(design, key, lambda: build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, by))
+
+
+def _keep(design: Design, key: tuple, make: Callable):
+    """What `make` computes from the panel of a design, computed once for it: a check that changes the panel gets its own."""
+    key = (id(design.panel), *key)
+    panel, made = design.kept.get(key, (lambda: None, None))
     if panel() is not design.panel:
-        cells = build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, by)
-        design.cells[key] = weakref.ref(design.panel), cells
-    return cells
+        made = make()
+        design.kept[key] = weakref.ref(design.panel), made
+    return made
 
 
 def _columns(design: Design, outcome: Outcome, by) -> pd.DataFrame:
@@ -132,8 +138,14 @@ def usable_subgroups(design: Design, outcome: Outcome) -> tuple[str, ...]:
     names = tuple(n for n in design.subgroups if outcome.sampling == "panel" or n != "age_band")
     if outcome.level == design.study.design.unit:
         return names
-    units = design.panel.groupby(outcome.level, observed=True)
-    return tuple(name for name in names if (units[name].nunique(dropna=False) <= 1).all())
+    varying = _keep(design, ("varying", outcome.level, names), lambda: _varying(design.panel, outcome.level, names))
+    return tuple(name for name in names if name not in varying)
+
+
+def _varying(panel: pd.DataFrame, level: str, names: tuple[str, ...]) -> set[str]:
+    """Columns that are not the same on all rows of some unit of a level."""
+    units = panel.groupby(level, observed=True)
+    return {name for name in names if (units[name].nunique(dropna=False) > 1).any()}
 
 
 def effects_of(
@@ -180,13 +192,14 @@ def effects_of_fit(
         fit = replace(fit, jackknife=np.full(fit.influence.shape, np.nan))
     aggregated = aggregate_effects(fit, wanted)
     errors = cluster_errors(aggregated, design.study.design.few_clusters)
-    table = _tidy(wanted, aggregated, errors)
-    table = _with_bands(table, errors, multipliers_of(design, outcome, fit.clusters))
-    table = table.assign(outcome=outcome.name, domain=outcome.domain, subgroup=subgroup, estimator=estimator,
-                         estimand="att", arm="", p_adjusted=np.nan)  # fmt: skip
-    units = aggregated.by_side.sum(1)
-    support = pd.DataFrame({"n_treated": units[0], "n_comparison": units[1], "thin": None}).astype({"thin": object})
-    return Effects(table[list(EFFECT_COLUMNS)], errors.influence, fit.clusters, support)
+    low, high = _bands(design, outcome, fit.clusters, aggregated, errors)
+    about = {"outcome": outcome.name, "domain": outcome.domain, "subgroup": subgroup, "estimator": estimator, "estimand": "att", "arm": ""}
+    columns = _columns_of(aggregated, errors) | {"band_low": low, "band_high": high, "p_adjusted": np.full(len(wanted), np.nan)}
+    columns |= {name: [value] * len(wanted) for name, value in about.items()}
+    table = pd.DataFrame({n: pd.array(columns[n], dtype="str") if n in TEXT_COLUMNS else columns[n] for n in EFFECT_COLUMNS})
+    treated, comparison = aggregated.by_side.sum(1)
+    support = pd.DataFrame({"n_treated": treated, "n_comparison": comparison, "thin": np.full(len(wanted), None, dtype=object)})
+    return Effects(table, errors.influence, fit.clusters, support)
 
 
 def is_adjusted(design: Design, outcome: Outcome) -> bool:
@@ -225,7 +238,7 @@ def _covariate_matrix(first: pd.DataFrame, design: Design) -> np.ndarray:
 
 def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
     """(draws, K) random signs, keyed by seed, province and outcome; a cluster has the same signs in every subgroup."""
-    everyone = np.unique(design.panel[design.cluster].to_numpy())
+    everyone = _keep(design, ("clusters", design.cluster), lambda: np.unique(design.panel[design.cluster].to_numpy()))
     key = (design.study.seed, design.study.province or "all", outcome.name, "multipliers")
     return _signs(key, design.study.design.draws, len(everyone))[:, np.searchsorted(everyone, clusters)]
 
@@ -235,9 +248,10 @@ def _signs(key: tuple, draws: int, clusters: int) -> np.ndarray:
     return random_signs(generator(*key), draws, clusters)
 
 
-def _tidy(wanted: tuple[Aggregation, ...], aggregated, errors: Errors) -> pd.DataFrame:
+def _columns_of(aggregated: Aggregated, errors: Errors) -> dict:
+    wanted = aggregated.aggregations
     statistic, p_value, low, high = pointwise_interval(aggregated.estimate, errors.std_error, errors.df)
-    return pd.DataFrame({
+    return {
         "aggregation": [a.name for a in wanted],
         "cohort": np.array([a.cohort for a in wanted], dtype=float),
         "time": np.array([a.time for a in wanted], dtype=float),
@@ -246,18 +260,18 @@ def _tidy(wanted: tuple[Aggregation, ...], aggregated, errors: Errors) -> pd.Dat
         "statistic": statistic, "p_value": p_value, "conf_low": low, "conf_high": high,
         "n_units": aggregated.units.sum(0).round().astype("int64"),
         "n_clusters_treated": aggregated.treated.sum(0), "n_clusters_comparison": aggregated.comparison.sum(0),
-    })  # fmt: skip
+    }  # fmt: skip
 
 
-def _with_bands(table: pd.DataFrame, errors: Errors, multipliers: np.ndarray) -> pd.DataFrame:
-    low, high = np.full((2, len(table)), np.nan)
+def _bands(design: Design, outcome: Outcome, clusters: np.ndarray, aggregated: Aggregated, errors: Errors) -> np.ndarray:
+    """(2, A) simultaneous bands, one over the effects of each family; NaN for an effect of none."""
+    names, limits = np.array([a.name for a in aggregated.aggregations]), np.full((2, len(errors.df)), np.nan)
     for family in FAMILIES:
-        members = np.flatnonzero(table["aggregation"] == family)
+        members = np.flatnonzero(names == family)
         if len(members):
-            critical = critical_value(errors, members, multipliers)
-            estimate = table["estimate"].to_numpy()[members]
-            low[members], high[members] = band(estimate, errors.std_error[members], errors.df[members], critical)
-    return table.assign(band_low=low, band_high=high)
+            critical = critical_value(errors, members, multipliers_of(design, outcome, clusters))
+            limits[:, members] = band(aggregated.estimate[members], errors.std_error[members], errors.df[members], critical)
+    return limits
 
 
 def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effects:
