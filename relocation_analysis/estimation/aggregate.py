@@ -113,6 +113,7 @@ def headline_coverage(effects: CohortTime, left_out: float = 0.0) -> float:
     return float(covered / (moved * years)) if moved > 0 else np.nan
 
 
+@np.errstate(invalid="ignore", divide="ignore")
 def aggregate_effects(effects: CohortTime, aggregations: tuple[Aggregation, ...]) -> Aggregated:
     """Average cohort-time effects with the influence values, and the leave-one-out values, of the averages."""
     cohort = _cohort_numbers(effects)
@@ -124,7 +125,9 @@ def aggregate_effects(effects: CohortTime, aggregations: tuple[Aggregation, ...]
     by_side = np.zeros((2, *shape))
     jackknife = None if effects.jackknife is None else np.full(shape, np.nan)
     for a, aggregation in enumerate(aggregations):
-        members = np.unique(np.concatenate([m for m, _ in aggregation.sets]))
+        (members, _), *others = aggregation.sets
+        if others:
+            members = np.unique(np.concatenate([m for m, _ in aggregation.sets]))
         estimate[a] = _mean(effects.att, total[cohort], aggregation.sets)
         influence[:, a] = _influence(effects, cohort, total, aggregation.sets)
         treated[:, a], comparison[:, a] = effects.treated[:, members].any(1), effects.comparison[:, members].any(1)
@@ -145,10 +148,10 @@ def _mean(att: np.ndarray, size: np.ndarray, sets) -> np.ndarray:
     values = []
     for members, factor in sets:
         effect = att[..., members]
-        weight = np.where(np.isfinite(effect), size[..., members] * factor, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values.append((weight * np.nan_to_num(effect)).sum(-1) / weight.sum(-1))
-    return np.mean(values, axis=0)
+        known = np.isfinite(effect)
+        weight = np.where(known, size[..., members] * factor, 0.0)
+        values.append((weight * np.where(known, effect, 0.0)).sum(-1) / weight.sum(-1))
+    return values[0] if len(values) == 1 else np.mean(values, axis=0)
 
 
 def _influence(effects: CohortTime, cohort: np.ndarray, total: np.ndarray, sets) -> np.ndarray:

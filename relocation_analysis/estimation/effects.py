@@ -46,19 +46,44 @@ class Effects:
         return Effects(self.table[keep].reset_index(drop=True), influence, self.clusters, support)
 
 
+@dataclass(frozen=True)
+class EffectRows:
+    """The A effects of one fit as arrays: `columns` of the table by name, `sides` (2, A) units of the treated and of the
+    comparison, `influence` (K, A) and the labels (K,) of its rows. Tables are slow to make; many rows become one."""
+
+    columns: dict[str, np.ndarray]
+    sides: np.ndarray
+    influence: np.ndarray
+    clusters: np.ndarray
+
+
+def tabulate_effects(parts: list[EffectRows]) -> Effects:
+    """Effects from the rows of several fits."""
+    columns = {name: np.concatenate([p.columns[name] for p in parts]) for name in EFFECT_COLUMNS}
+    table = pd.DataFrame({n: pd.array(x, dtype="str") if n in TEXT_COLUMNS else x for n, x in columns.items()})
+    treated, comparison = np.concatenate([p.sides for p in parts], axis=1)
+    support = pd.DataFrame({"n_treated": treated, "n_comparison": comparison, "thin": np.full(len(table), None, dtype=object)})
+    return Effects(table, *_stack_influence(parts), support)
+
+
 def join_effects(parts: list[Effects]) -> Effects:
     """Stack effects; a cluster that a part does not have has influence zero there."""
     table = pd.concat([p.table for p in parts], ignore_index=True)
     support = pd.concat([support_of(p) for p in parts], ignore_index=True)
     if any(p.influence is None for p in parts):
         return Effects(table, None, None, support)
+    return Effects(table, *_stack_influence(parts), support)
+
+
+def _stack_influence(parts: list) -> tuple[np.ndarray, np.ndarray]:
     clusters = np.unique(np.concatenate([p.clusters for p in parts]))
-    influence = np.zeros((len(clusters), len(table)))
+    influence = np.zeros((len(clusters), sum(p.influence.shape[1] for p in parts)))
     start = 0
     for p in parts:
-        influence[np.searchsorted(clusters, p.clusters), start : start + len(p.table)] = p.influence
-        start += len(p.table)
-    return Effects(table, influence, clusters, support)
+        stop = start + p.influence.shape[1]
+        influence[np.searchsorted(clusters, p.clusters), start:stop] = p.influence
+        start = stop
+    return influence, clusters
 
 
 def support_of(effects: Effects) -> pd.DataFrame:

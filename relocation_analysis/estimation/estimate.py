@@ -25,7 +25,7 @@ from relocation_analysis.estimation.cohort_time import (
 )
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.doubly_robust import DoublyRobust, doubly_robust_att
-from relocation_analysis.estimation.effects import EFFECT_COLUMNS, MAIN_ESTIMATORS, SUPPORT_COLUMNS, TEXT_COLUMNS, Effects, join_effects
+from relocation_analysis.estimation.effects import MAIN_ESTIMATORS, EffectRows, Effects, join_effects, tabulate_effects
 from relocation_analysis.estimation.inference import (
     Errors,
     adjust_holm,
@@ -61,19 +61,20 @@ def estimate(design: Design) -> Effects:
 def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
     cells = outcome_cells(design, outcome)
     main = contrasts_of(design, outcome, design.study.design.base_period)
-    parts = [effects_of(design, outcome, cells, main, MAIN, ALL_AGGREGATIONS)]
+    parts = [_rows_of(design, outcome, fit_contrasts(design, outcome, cells, main), MAIN, ALL_AGGREGATIONS)]
     exposed = headline_contrasts(main)
     bare = replace(cells, rows=cells.rows[["cluster", "cohort", "age", *design.study.design.strata]])
     for trait in usable_subgroups(design, outcome):
         traits = cells.rows[trait]
         for value in sorted(v for v in traits.unique() if pd.notna(v)):
-            part = bare.subset((traits == value).to_numpy())
-            parts.append(effects_of(design, outcome, part, exposed, MAIN, ("headline",), f"{trait}={value}"))
+            name = f"{trait}={value}"
+            fit = fit_contrasts(design, outcome, bare.subset((traits == value).to_numpy()), exposed, name)
+            parts.append(_rows_of(design, outcome, fit, MAIN, ("headline",), name))
     universal = contrasts_of(design, outcome, "universal")
     fit = fit_contrasts(design, outcome, cells, universal)
-    parts.append(_with_reference(effects_of_fit(design, outcome, fit, UNIVERSAL, ("event_time",)), universal))
-    parts.append(effects_of_fit(design, outcome, fit, UNIVERSAL, ("cohort_time",)))
-    return join_effects(parts)
+    parts.append(_with_reference(_rows_of(design, outcome, fit, UNIVERSAL, ("event_time",)), universal))
+    parts.append(_rows_of(design, outcome, fit, UNIVERSAL, ("cohort_time",)))
+    return tabulate_effects(parts)
 
 
 def contrasts_of(
@@ -187,19 +188,30 @@ def effects_of_fit(
     subgroup: str = "all",
 ) -> Effects:
     """Cohort-time effects aggregated, with the errors, intervals and bands of the house."""
+    return tabulate_effects([_rows_of(design, outcome, fit, estimator, aggregations, subgroup)])
+
+
+def _rows_of(
+    design: Design, outcome: Outcome, fit: CohortTime, estimator: str, aggregations: tuple[str, ...], subgroup: str = "all"
+) -> EffectRows:
     wanted = list_aggregations(fit, aggregations)
     if fit.jackknife is None:
         fit = replace(fit, jackknife=np.full(fit.influence.shape, np.nan))
     aggregated = aggregate_effects(fit, wanted)
     errors = cluster_errors(aggregated, design.study.design.few_clusters)
-    low, high = _bands(design, outcome, fit.clusters, aggregated, errors)
+    statistic, p_value, low, high = pointwise_interval(aggregated.estimate, errors.std_error, errors.df)
+    band_low, band_high = _bands(design, outcome, fit.clusters, aggregated, errors)
     about = {"outcome": outcome.name, "domain": outcome.domain, "subgroup": subgroup, "estimator": estimator, "estimand": "att", "arm": ""}
-    columns = _columns_of(aggregated, errors) | {"band_low": low, "band_high": high, "p_adjusted": np.full(len(wanted), np.nan)}
-    columns |= {name: [value] * len(wanted) for name, value in about.items()}
-    table = pd.DataFrame({n: pd.array(columns[n], dtype="str") if n in TEXT_COLUMNS else columns[n] for n in EFFECT_COLUMNS})
-    treated, comparison = aggregated.by_side.sum(1)
-    support = pd.DataFrame({"n_treated": treated, "n_comparison": comparison, "thin": np.full(len(wanted), None, dtype=object)})
-    return Effects(table, errors.influence, fit.clusters, support)
+    columns = {name: np.full(len(wanted), value, dtype=object) for name, value in about.items()} | {
+        "aggregation": np.array([a.name for a in wanted], dtype=object),
+        **{name: np.array([getattr(a, name) for a in wanted], dtype=float) for name in ("cohort", "time", "event_time")},
+        "estimate": aggregated.estimate, "std_error": errors.std_error, "se_type": errors.se_type,
+        "statistic": statistic, "p_value": p_value, "p_adjusted": np.full(len(wanted), np.nan),
+        "conf_low": low, "conf_high": high, "band_low": band_low, "band_high": band_high,
+        "n_units": aggregated.units.sum(0).round().astype("int64"),
+        "n_clusters_treated": aggregated.treated.sum(0), "n_clusters_comparison": aggregated.comparison.sum(0),
+    }  # fmt: skip
+    return EffectRows(columns, aggregated.by_side.sum(1), errors.influence, fit.clusters)
 
 
 def is_adjusted(design: Design, outcome: Outcome) -> bool:
@@ -248,21 +260,6 @@ def _signs(key: tuple, draws: int, clusters: int) -> np.ndarray:
     return random_signs(generator(*key), draws, clusters)
 
 
-def _columns_of(aggregated: Aggregated, errors: Errors) -> dict:
-    wanted = aggregated.aggregations
-    statistic, p_value, low, high = pointwise_interval(aggregated.estimate, errors.std_error, errors.df)
-    return {
-        "aggregation": [a.name for a in wanted],
-        "cohort": np.array([a.cohort for a in wanted], dtype=float),
-        "time": np.array([a.time for a in wanted], dtype=float),
-        "event_time": np.array([a.event_time for a in wanted], dtype=float),
-        "estimate": aggregated.estimate, "std_error": errors.std_error, "se_type": errors.se_type,
-        "statistic": statistic, "p_value": p_value, "conf_low": low, "conf_high": high,
-        "n_units": aggregated.units.sum(0).round().astype("int64"),
-        "n_clusters_treated": aggregated.treated.sum(0), "n_clusters_comparison": aggregated.comparison.sum(0),
-    }  # fmt: skip
-
-
 def _bands(design: Design, outcome: Outcome, clusters: np.ndarray, aggregated: Aggregated, errors: Errors) -> np.ndarray:
     """(2, A) simultaneous bands, one over the effects of each family; NaN for an effect of none."""
     names, limits = np.array([a.name for a in aggregated.aggregations]), np.full((2, len(errors.df)), np.nan)
@@ -274,19 +271,17 @@ def _bands(design: Design, outcome: Outcome, clusters: np.ndarray, aggregated: A
     return limits
 
 
-def _with_reference(effects: Effects, contrasts: tuple[Contrast, ...]) -> Effects:
+def _with_reference(rows: EffectRows, contrasts: tuple[Contrast, ...]) -> EffectRows:
     """Add the universal base period, where the effect is zero by construction and has no error."""
-    base = {float(c.base - c.cohort) for c in contrasts} - set(effects.table["event_time"])
-    if not base or effects.table.empty:
-        return effects
-    row = effects.table.iloc[[0]].assign(event_time=max(base), estimate=0.0, se_type="", n_units=0, n_clusters_treated=0,
-                                         n_clusters_comparison=0)  # fmt: skip
-    row[["std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high"]] = np.nan
-    table = pd.concat([effects.table, row], ignore_index=True)
-    order = np.argsort(table["event_time"].to_numpy(), kind="stable")
-    influence = np.c_[effects.influence, np.zeros(len(effects.clusters))][:, order]
-    support = pd.concat([effects.support, pd.DataFrame([(0.0, 0.0, None)], columns=list(SUPPORT_COLUMNS))], ignore_index=True)
-    return Effects(table.iloc[order].reset_index(drop=True), influence, effects.clusters, support.iloc[order].reset_index(drop=True))
+    times = rows.columns["event_time"]
+    base = {float(c.base - c.cohort) for c in contrasts} - set(times)
+    if not base or not len(times):
+        return rows
+    reference = {name: values[0] if values.dtype == object else 0 if values.dtype.kind in "iu" else np.nan for name, values in rows.columns.items()}
+    reference |= {"event_time": max(base), "estimate": 0.0, "se_type": ""}
+    place = np.searchsorted(times, max(base), side="right")
+    columns = {name: np.insert(values, place, reference[name]) for name, values in rows.columns.items()}
+    return EffectRows(columns, np.insert(rows.sides, place, 0.0, axis=1), np.insert(rows.influence, place, 0.0, axis=1), rows.clusters)
 
 
 def adjust_headlines(effects: Effects, names: tuple[str, ...]) -> Effects:

@@ -49,7 +49,10 @@ def mark_thin(effects: Effects, threshold: int, clusters: int = CLUSTERS, estima
 
 
 def _rows_of(effects: Effects) -> pd.DataFrame:
-    return pd.concat([effects.table[["outcome", "estimator", "estimand", *KEYS, "n_clusters_treated"]], support_of(effects)], axis=1)
+    """Effects with their support; `cell` numbers what they are the effects of, whatever the estimator."""
+    table = effects.table[["outcome", "estimator", "estimand", *KEYS, "n_clusters_treated"]]
+    cell = table.groupby(["outcome", *KEYS], dropna=False).ngroup()
+    return pd.concat([table.assign(cell=cell), support_of(effects)], axis=1)
 
 
 def thin_by_itself(effects: Effects, threshold: int, clusters: int = CLUSTERS, estimated: bool = True) -> pd.Series:
@@ -82,10 +85,8 @@ def _protect(rows: pd.DataFrame, index: pd.Index, threshold: int, clusters: int)
 
 def _hide(rows: pd.DataFrame, index: pd.Index) -> None:
     """Make rows thin, and with them the rows of the same cells by the other of the two estimators."""
-    keys = rows.loc[index, ["outcome", *KEYS]].drop_duplicates()
-    alike = rows[rows["outcome"].isin(keys["outcome"])].reset_index().merge(keys, on=["outcome", *KEYS])
-    same = alike.loc[alike["estimator"].isin(FAMILY), "index"]
-    wanted = index.union(pd.Index(same))
+    same = rows["cell"].isin(rows.loc[index, "cell"]) & rows["estimator"].isin(FAMILY)
+    wanted = index.union(rows.index[same])
     rows.loc[wanted[rows.loc[wanted, "thin"].eq("")], "thin"] = COMPLEMENT
 
 
