@@ -4,12 +4,15 @@ Chromium is driven where it is present; axe-core is the one that the package axe
 """
 
 import re
+import runpy
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from relocation_analysis.data.study import read_study
 from relocation_analysis.reporting.render import HTMLReport
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,13 +37,25 @@ def browser():
 
 @pytest.fixture(scope="module")
 def pages(record, tmp_path_factory) -> dict[str, Path]:
-    """The record as a file, by language."""
+    """The record as a file, and the index of a batch, by language."""
     folder = tmp_path_factory.mktemp("pages")
     paths = {}
     for language in ("en", "zh"):
         paths[language] = folder / f"{language}.html"
         paths[language].write_text(HTMLReport().from_notebook_node(record.make_record(language))[0], encoding="utf-8")
+        paths[f"index-{language}"] = folder / f"index-{language}.html"
+        paths[f"index-{language}"].write_text(make_index(folder / "batch", language), encoding="utf-8")
     return paths
+
+
+def make_index(folder: Path, language: str) -> str:
+    """The index of a batch: one province without flags, one with all of them, one that failed."""
+    made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "reporting" / "test_batch_index.py")))
+    made.publish(folder, "guizhou", made.ESTIMATES, language)
+    made.publish(folder, "yunnan", made.ESTIMATES | {"unmet": None}, language, checks=("False", "True"), withheld=3, formats=("html",))
+    ended = [made.Ended("guizhou", "done"), made.Ended("yunnan", "unchanged"), made.Ended("gansu", "failed", "employment", "a <problem>")]
+    study = read_study("simulated").model_copy(update={"province": None})
+    return made.page_of(study, folder, ended, None, language)
 
 
 @pytest.fixture
@@ -76,6 +91,15 @@ def test_axe_finds_no_violation(visit, language, scheme, width):
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     page.evaluate(axe())
     assert page.evaluate(AXE) == []
+
+
+@pytest.mark.parametrize(("language", "scheme"), CASES)
+@pytest.mark.parametrize("width", [1280, 400])
+def test_axe_finds_no_violation_in_the_index_of_a_batch(visit, language, scheme, width):
+    page = visit(f"index-{language}", width, color_scheme=scheme, bypass_csp=True)
+    page.evaluate(axe())
+    assert page.evaluate(AXE) == []
+    assert [url for url in page.asked if not url.startswith("data:")] == [page.url] and page.said == []
 
 
 def test_axe_would_find_what_is_wrong(visit):
