@@ -1,10 +1,13 @@
 """The chapters themselves, executed on a small simulated study: what they publish, and what they say."""
 
+from pathlib import Path
+
 import nbformat
 import pandas as pd
 import pytest
 
 from relocation_analysis.data.study import read_study
+from relocation_analysis.reporting.chapters import Runner
 from relocation_analysis.reporting.execute import exhibits_of
 from relocation_analysis.reporting.report import write_report
 
@@ -13,9 +16,13 @@ MAIN = "callaway_santanna"
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def study():
     parameters = SMALL | {"show_truth": True, "enrolment_girls": -0.30, "enrolment_boys": -0.30}
-    study = read_study("simulated", "yunnan", parameters=parameters)
+    return read_study("simulated", "yunnan", parameters=parameters)
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
     return write_report(study, tmp_path_factory.mktemp("reports"))
 
 
@@ -37,6 +44,14 @@ def sentences(notebook) -> str:
 def test_every_output_is_written(report):
     names = {path.name for path in report.iterdir()}
     assert names >= {"report.html", "report.pdf", "report.ipynb", "effects.csv", "checks.csv", "flow.csv", "figures", "run.json"}
+
+
+def test_stock_kernels_write_the_same_bytes(study, report, tmp_path):
+    with Runner(2, warm=False) as stock:
+        again = write_report(study, tmp_path, runner=stock)
+    files = {path.relative_to(report) for path in report.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()} and len(files) > 50
+    assert [name for name in sorted(files) if (report / name).read_bytes() != (again / name).read_bytes()] == [Path("run.json")]
 
 
 def test_the_primaries_of_the_overview_equal_those_of_the_chapters(effects):
