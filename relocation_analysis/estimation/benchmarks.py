@@ -40,8 +40,8 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
                   contrasts_of(design, outcome, "varying", None, settings.anticipation + 1), BASE_EARLIER),
         _headline(design, outcome, levels, _own_change(design, levels), "before_after", adjusted=False),
         _headline(design, outcome, levels, _last_wave(design, levels), "cross_section", "overall_simple", adjusted=False),
-        estimate_imputation(design, name, ("headline",), levels),
-        estimate_sun_abraham(design, name, ("headline",), levels),
+        estimate_imputation(design, name, ("headline",)),
+        estimate_sun_abraham(design, name, ("headline",)),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
     return mark_thin(join_effects([part for part in parts if part is not None]), design.study.threshold)

@@ -231,20 +231,23 @@ def _influence(grid: CellGrid, model: TwoWay, used: np.ndarray) -> np.ndarray:
     return grid.by_cluster(model.residual @ slope) + (gain - centre * mass) / size
 
 
-def estimate_imputation(
-    design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS, cells: Cells | None = None
-) -> Effects:
+def estimate_imputation(design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS) -> Effects:
     """Effects of relocation on one outcome by imputation: every untreated observation is part of the comparison.
 
     Aggregations, weights and the rule for few clusters are those of the main estimator. Continuous covariates are not
-    adjusted for. No row where the panel allows no effect. `cells` are those of `level_cells`, where they are at hand.
+    adjusted for. No row where the panel allows no effect.
     """
-    outcome, settings = design.outcomes[name], design.study.design
-    contrasts = contrasts_of(design, outcome, "universal", "not_yet_treated")
-    contrasts = tuple(c for c in contrasts if c.event_time >= -settings.anticipation)
-    cells = level_cells(design, outcome) if cells is None else cells
-    fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, settings.few_clusters == "jackknife")
+    outcome = design.outcomes[name]
+    fit = fit_imputation(design, name, level_cells(design, outcome))
     return effects_of_fit(design, outcome, fit, IMPUTATION, aggregations)
+
+
+def fit_imputation(design: Design, name: str, cells: Cells) -> CohortTime:
+    """Cohort-time effects by imputation as a design wants them, from cells of levels by time."""
+    settings = design.study.design
+    contrasts = contrasts_of(design, design.outcomes[name], "universal", "not_yet_treated")
+    contrasts = tuple(c for c in contrasts if c.event_time >= -settings.anticipation)
+    return impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, settings.few_clusters == "jackknife")
 
 
 def has_few_clusters(fit: CohortTime) -> bool:

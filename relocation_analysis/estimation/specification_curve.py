@@ -10,28 +10,21 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
+from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES, aggregate_effects, list_aggregations
 from relocation_analysis.estimation.benchmarks import estimate_twfe
 from relocation_analysis.estimation.cells import Cells, build_cells
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.cohort_time import Contrast
+from relocation_analysis.estimation.cohort_time import CohortTime, Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.estimate import (
-    MAIN,
-    contrasts_of,
-    effects_of,
-    level_cells,
-    usable_subgroups,
-)
-from relocation_analysis.estimation.imputation import IMPUTATION, estimate_imputation
-from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, estimate_sun_abraham
+from relocation_analysis.estimation.estimate import MAIN, contrasts_of, level_cells, usable_subgroups
+from relocation_analysis.estimation.imputation import IMPUTATION, fit_imputation
+from relocation_analysis.estimation.inference import cluster_errors, pointwise_interval
+from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, fit_sun_abraham
 from relocation_analysis.language import _
 
 CHOICES = ("estimator", "comparison", "base_period", "anticipation", "strata", "without_cohort")
 RESULTS = ("estimate", "std_error", "conf_low", "conf_high", "p_value", "se_type", "n_units", "main")
 LAST, EARLIER = "last_before", "one_earlier"
-HEADLINE = ("headline",)
 
 
 def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("remote",)) -> pd.DataFrame:
@@ -62,30 +55,22 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
     levels, plain = level_cells(everything, outcome), level_cells(design, outcome)
     rows = []
     for by, cohort in product(sets, dropped):
-        for (comparison, base, early), wanted in contrasts.items():
-            found = effects_of(
-                _design(design, by, early),
-                outcome,
-                _without(changes, cohort),
-                _left(wanted, cohort),
-                MAIN,
-                HEADLINE,
-                adjusted=False,
-            )
-            rows.append(((MAIN, comparison, base, early, by, cohort), found))
+        left = {key: _left(wanted, cohort) for key, wanted in contrasts.items()}
+        fits = _fit_each(_without(changes, cohort), left, by, settings.few_clusters == "jackknife")
+        rows += [((MAIN, *key, by, cohort), _headline(fit, settings.few_clusters)) for key, fit in fits.items()]
+        cells = _without(levels, cohort)
         for early in years:
-            own, cells = _design(design, by, early), _without(levels, cohort)
-            rows.append(((IMPUTATION, "", "", early, by, cohort), estimate_imputation(own, name, HEADLINE, cells)))
-            rows.append(
-                (
-                    (SUN_ABRAHAM, "never_treated", LAST, early, by, cohort),
-                    estimate_sun_abraham(own, name, HEADLINE, cells),
-                )
-            )
+            own = _design(design, by, early)
+            for choices, fit in (
+                ((IMPUTATION, "", ""), fit_imputation(own, name, cells)),
+                ((SUN_ABRAHAM, "never_treated", LAST), fit_sun_abraham(own, cells)),
+            ):
+                rows.append(((*choices, early, by, cohort), _headline(fit, settings.few_clusters)))
     for cohort in dropped:
         cells = _without(plain, cohort)
         if _has_staggering(cells):
-            rows.append((("twfe", "", "", np.nan, None, cohort), estimate_twfe(design, outcome, cells)))
+            found = estimate_twfe(design, outcome, cells).table[list(RESULTS[:-1])]
+            rows.append((("twfe", "", "", np.nan, None, cohort), tuple(found.iloc[0])))
     main = (MAIN, settings.comparison, LAST, settings.anticipation, settings.strata)
     return _tidy(rows, main)
 
@@ -113,6 +98,38 @@ def _left(contrasts: tuple[Contrast, ...], cohort: float) -> tuple[Contrast, ...
     return tuple(c for c in left if c.comparison)
 
 
+def _fit_each(
+    cells: Cells, contrasts: dict[tuple, tuple[Contrast, ...]], strata: tuple[str, ...], jackknife: bool
+) -> dict[tuple, CohortTime]:
+    """A fit of each set of contrasts; one that several sets have is estimated once."""
+    places = {c: j for j, c in enumerate(dict.fromkeys(c for wanted in contrasts.values() for c in wanted))}
+    fit = estimate_cohort_time(cells, tuple(places), strata, jackknife)
+    columns = {
+        name: values
+        for name in ("att", "influence", "jackknife", "treated", "comparison", "units", "by_side")
+        if (values := getattr(fit, name)) is not None
+    }
+    found = {}
+    for key, wanted in contrasts.items():
+        at = np.array([places[c] for c in wanted], dtype=int)
+        found[key] = replace(fit, contrasts=wanted, **{n: np.take(values, at, axis=-1) for n, values in columns.items()})
+    return found
+
+
+def _headline(fit: CohortTime, few_clusters: str) -> tuple | None:
+    """The headline of a fit as `RESULTS` has it; None where no effect can be had."""
+    wanted = list_aggregations(fit, ("headline",))
+    if not wanted:
+        return None
+    found = aggregate_effects(fit, wanted)
+    if found.jackknife is None:
+        found = replace(found, jackknife=np.full(found.influence.shape, np.nan))
+    errors = cluster_errors(found, few_clusters)
+    _statistic, p_value, low, high = pointwise_interval(found.estimate, errors.std_error, errors.df)
+    units = int(found.units.sum(0).round()[0])
+    return found.estimate[0], errors.std_error[0], low[0], high[0], p_value[0], errors.se_type[0], units
+
+
 def _without(cells: Cells, cohort: float) -> Cells:
     return cells if np.isnan(cohort) else cells.subset((cells.rows["cohort"] != cohort).to_numpy())
 
@@ -124,15 +141,12 @@ def _has_staggering(cells: Cells) -> bool:
     return len(paths) > 1
 
 
-def _tidy(rows: list[tuple[tuple, Effects]], main: tuple) -> pd.DataFrame:
+def _tidy(rows: list[tuple[tuple, tuple | None]], main: tuple) -> pd.DataFrame:
     records = []
-    for (*choices, by, cohort), effects in rows:
-        label = "" if by is None else "+".join(by) or "none"
-        is_main = (*choices, by) == main and np.isnan(cohort)
-        records += [
-            (*choices, label, cohort, *row, is_main)
-            for row in effects.table[list(RESULTS[:-1])].itertuples(index=False)
-        ]
+    for (*choices, by, cohort), found in rows:
+        if found is not None:
+            label = "" if by is None else "+".join(by) or "none"
+            records.append((*choices, label, cohort, *found, (*choices, by) == main and np.isnan(cohort)))
     table = pd.DataFrame(records, columns=[*CHOICES, *RESULTS])
     return table[np.isfinite(table["estimate"].astype(float))].sort_values("estimate", kind="stable", ignore_index=True)
 

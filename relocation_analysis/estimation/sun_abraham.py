@@ -162,18 +162,19 @@ def _coefficients_without_each(grid: CellGrid, parts: dict[float, _Part], contra
     return found
 
 
-def estimate_sun_abraham(
-    design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS, cells: Cells | None = None
-) -> Effects:
+def estimate_sun_abraham(design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS) -> Effects:
     """Interaction-weighted effects of relocation on one outcome, aggregated and with errors as the main estimator's.
 
     The sizes of the cohorts are estimates and part of the error (as in Sun & Abraham 2021), as everywhere in
-    this project. Continuous covariates are not adjusted for. No row where the panel allows no effect. `cells` are those
-    of `level_cells`, where they are at hand.
+    this project. Continuous covariates are not adjusted for. No row where the panel allows no effect.
     """
-    outcome, settings = design.outcomes[name], design.study.design
-    cells = level_cells(design, outcome) if cells is None else cells
+    outcome = design.outcomes[name]
+    return effects_of_fit(design, outcome, fit_sun_abraham(design, level_cells(design, outcome)), SUN_ABRAHAM, aggregations)
+
+
+def fit_sun_abraham(design: Design, cells: Cells) -> CohortTime:
+    """Interaction-weighted cohort-time effects as a design wants them, from cells of levels by time."""
+    settings = design.study.design
     cohorts = tuple(np.unique(cells.rows["cohort"].to_numpy(dtype=float)))
     contrasts = interaction_contrasts(cohorts, cells.columns, settings.anticipation)
-    fit = interact_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
-    return effects_of_fit(design, outcome, fit, SUN_ABRAHAM, aggregations)
+    return interact_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
