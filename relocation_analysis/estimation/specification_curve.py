@@ -10,15 +10,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES, aggregate_effects, list_aggregations
+from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
 from relocation_analysis.estimation.benchmarks import estimate_twfe
-from relocation_analysis.estimation.cells import Cells, build_cells
+from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, level_cells, usable_subgroups
+from relocation_analysis.estimation.headline import headline_cells, headline_of_fit
 from relocation_analysis.estimation.imputation import IMPUTATION, fit_imputation
-from relocation_analysis.estimation.inference import cluster_errors, pointwise_interval
 from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, fit_sun_abraham
 from relocation_analysis.language import _
 
@@ -50,14 +50,14 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
         key: _contrasts(design, name, *key)
         for key in product(("not_yet_treated", "never_treated"), (LAST, EARLIER), years)
     }
-    pairs = tuple(sorted({(c.time, c.base) for found in contrasts.values() for c in found}))
-    changes = build_cells(design.panel, outcome, pairs, design.cluster, everything.study.design.strata)
+    every = tuple(c for wanted in contrasts.values() for c in wanted)
+    changes = headline_cells(design, outcome, every, everything.study.design.strata)
     levels, plain = level_cells(everything, outcome), level_cells(design, outcome)
     rows = []
     for by, cohort in product(sets, dropped):
         left = {key: _left(wanted, cohort) for key, wanted in contrasts.items()}
         fits = _fit_each(_without(changes, cohort), left, by, settings.few_clusters == "jackknife")
-        rows += [((MAIN, *key, by, cohort), _headline(fit, settings.few_clusters)) for key, fit in fits.items()]
+        rows += [((MAIN, *key, by, cohort), headline_of_fit(fit, settings.few_clusters)) for key, fit in fits.items()]
         cells = _without(levels, cohort)
         for early in years:
             own = _design(design, by, early)
@@ -65,12 +65,11 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
                 ((IMPUTATION, "", ""), fit_imputation(own, name, cells)),
                 ((SUN_ABRAHAM, "never_treated", LAST), fit_sun_abraham(own, cells)),
             ):
-                rows.append(((*choices, early, by, cohort), _headline(fit, settings.few_clusters)))
+                rows.append(((*choices, early, by, cohort), headline_of_fit(fit, settings.few_clusters)))
     for cohort in dropped:
         cells = _without(plain, cohort)
         if _has_staggering(cells):
-            found = estimate_twfe(design, outcome, cells).table[list(RESULTS[:-1])]
-            rows.append((("twfe", "", "", np.nan, None, cohort), tuple(found.iloc[0])))
+            rows.append((("twfe", "", "", np.nan, None, cohort), next(estimate_twfe(design, outcome, cells).table.itertuples())))
     main = (MAIN, settings.comparison, LAST, settings.anticipation, settings.strata)
     return _tidy(rows, main)
 
@@ -116,20 +115,6 @@ def _fit_each(
     return found
 
 
-def _headline(fit: CohortTime, few_clusters: str) -> tuple | None:
-    """The headline of a fit as `RESULTS` has it; None where no effect can be had."""
-    wanted = list_aggregations(fit, ("headline",))
-    if not wanted:
-        return None
-    found = aggregate_effects(fit, wanted)
-    if found.jackknife is None:
-        found = replace(found, jackknife=np.full(found.influence.shape, np.nan))
-    errors = cluster_errors(found, few_clusters)
-    _statistic, p_value, low, high = pointwise_interval(found.estimate, errors.std_error, errors.df)
-    units = int(found.units.sum(0).round()[0])
-    return found.estimate[0], errors.std_error[0], low[0], high[0], p_value[0], errors.se_type[0], units
-
-
 def _without(cells: Cells, cohort: float) -> Cells:
     return cells if np.isnan(cohort) else cells.subset((cells.rows["cohort"] != cohort).to_numpy())
 
@@ -141,12 +126,14 @@ def _has_staggering(cells: Cells) -> bool:
     return len(paths) > 1
 
 
-def _tidy(rows: list[tuple[tuple, tuple | None]], main: tuple) -> pd.DataFrame:
+def _tidy(rows: list[tuple], main: tuple) -> pd.DataFrame:
+    """The table of choices and what was found with them; None where that is nothing."""
     records = []
     for (*choices, by, cohort), found in rows:
         if found is not None:
             label = "" if by is None else "+".join(by) or "none"
-            records.append((*choices, label, cohort, *found, (*choices, by) == main and np.isnan(cohort)))
+            numbers = (getattr(found, name) for name in RESULTS[:-1])
+            records.append((*choices, label, cohort, *numbers, (*choices, by) == main and np.isnan(cohort)))
     table = pd.DataFrame(records, columns=[*CHOICES, *RESULTS])
     return table[np.isfinite(table["estimate"].astype(float))].sort_values("estimate", kind="stable", ignore_index=True)
 
