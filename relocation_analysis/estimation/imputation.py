@@ -22,7 +22,7 @@ from relocation_analysis.estimation.inference import MANY_CLUSTERS
 
 IMPUTATION = "imputation"
 AGGREGATIONS = ("headline", "event_time", "overall_simple")
-CELLS_AT_ONCE = 250_000
+CELLS_AT_ONCE = 40_000
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,23 @@ class CellGrid:
         return out
 
     def without_each(self, clusters: np.ndarray) -> Iterator[tuple[np.ndarray, "CellGrid"]]:
-        """The grid without each of some clusters in turn, those with as many rows as replicates of one grid."""
+        """The grid without each of some clusters in turn: those with as many rows are replicates of one grid, as long as it
+        stays in the processor's cache."""
         size = np.bincount(self.cluster, minlength=len(self.clusters))[clusters]
-        for rows in np.unique(size):
-            left_out = clusters[size == rows]
-            left = np.nonzero(self.cluster != left_out[:, None])[1]
-            yield left_out, self.rows(left.reshape(len(left_out), -1))
-
-    def chunks(self) -> Iterator[np.ndarray]:
-        """The positions of all clusters, as many at once as replicates of a grid should be in memory."""
-        most = max(1, CELLS_AT_ONCE // (max(self.weight.shape) * len(self.time)))
-        return (np.arange(k, min(k + most, len(self.clusters))) for k in range(0, len(self.clusters), most))
+        for alike in (clusters[size == rows] for rows in np.unique(size)):
+            for left_out in in_chunks(alike, self.weight.size):
+                left = np.nonzero(self.cluster != left_out[:, None])[1]
+                yield left_out, self.rows(left.reshape(len(left_out), -1))
 
     def rows(self, keep: np.ndarray) -> "CellGrid":
         arrays = (a[keep] for a in (self.weight, self.total, self.count))
         return CellGrid(self.clusters, self.cluster[keep], self.cohort[keep], self.time, *arrays)
+
+
+def in_chunks(clusters: np.ndarray, cells: int) -> Iterator[np.ndarray]:
+    """Clusters, as many at a time as may be fitted at once where each takes so many cells."""
+    most = max(1, CELLS_AT_ONCE // cells)
+    return (clusters[k : k + most] for k in range(0, len(clusters), most))
 
 
 def spread_cells(cells: Cells, row_keys: tuple[str, ...], column_keys: tuple[str, ...] = ()) -> CellGrid:
@@ -209,11 +211,10 @@ def _averages(grid: CellGrid, fitted, untreated, contrasts) -> np.ndarray:
 def _averages_without_each(grid: CellGrid, anticipation: int, contrasts) -> np.ndarray:
     """(K, J) the averages without each cluster, the model fitted anew."""
     found = np.full((len(grid.clusters), len(contrasts)), np.nan)
-    for clusters in grid.chunks():
-        for left_out, rest in grid.without_each(clusters):
-            untreated = rest.time < rest.cohort[..., None] - anticipation
-            model = fit_two_way(rest.weight * untreated, rest.total * untreated)
-            found[left_out] = _averages(rest, model.fitted, untreated, contrasts)
+    for left_out, rest in grid.without_each(np.arange(len(grid.clusters))):
+        untreated = rest.time < rest.cohort[..., None] - anticipation
+        model = fit_two_way(rest.weight * untreated, rest.total * untreated)
+        found[left_out] = _averages(rest, model.fitted, untreated, contrasts)
     return found
 
 

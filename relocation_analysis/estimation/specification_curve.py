@@ -4,6 +4,7 @@ Simonsohn, Simmons & Nelson (2020, Nature Human Behaviour 4). The choices: estim
 anticipation, strata, and each cohort left out. A choice that an estimator does not have is blank there.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -19,7 +20,7 @@ from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.estimate import MAIN, contrasts_of, level_cells, usable_subgroups
 from relocation_analysis.estimation.headline import headline_cells, headline_of_fit
 from relocation_analysis.estimation.imputation import IMPUTATION, fit_imputation
-from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, fit_sun_abraham
+from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, contrasts_of_cells, interact_cohort_time
 from relocation_analysis.language import _
 
 CHOICES = ("estimator", "comparison", "base_period", "anticipation", "strata", "without_cohort")
@@ -55,17 +56,9 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
     levels, plain = level_cells(everything, outcome), level_cells(design, outcome)
     rows = []
     for by, cohort in product(sets, dropped):
-        left = {key: _left(wanted, cohort) for key, wanted in contrasts.items()}
-        fits = _fit_each(_without(changes, cohort), left, by, settings.few_clusters == "jackknife")
-        rows += [((MAIN, *key, by, cohort), headline_of_fit(fit, settings.few_clusters)) for key, fit in fits.items()]
-        cells = _without(levels, cohort)
-        for early in years:
-            own = _design(design, by, early)
-            for choices, fit in (
-                ((IMPUTATION, "", ""), fit_imputation(own, name, cells)),
-                ((SUN_ABRAHAM, "never_treated", LAST), fit_sun_abraham(own, cells)),
-            ):
-                rows.append(((*choices, early, by, cohort), headline_of_fit(fit, settings.few_clusters)))
+        wanted = {key: _left(found, cohort) for key, found in contrasts.items()}
+        fits = _fits(_design(design, by, settings.anticipation), name, _without(changes, cohort), wanted, _without(levels, cohort))
+        rows += [((*choices, by, cohort), headline_of_fit(fit, settings.few_clusters)) for choices, fit in fits.items()]
     for cohort in dropped:
         cells = _without(plain, cohort)
         if _has_staggering(cells):
@@ -97,12 +90,28 @@ def _left(contrasts: tuple[Contrast, ...], cohort: float) -> tuple[Contrast, ...
     return tuple(c for c in left if c.comparison)
 
 
+def _fits(design: Design, name: str, changes: Cells, contrasts: dict[tuple, tuple[Contrast, ...]], levels: Cells) -> dict[tuple, CohortTime]:
+    """Cohort-time effects by every estimator, comparison, base and anticipation, within the strata of a design."""
+    settings = design.study.design
+    how = settings.strata, settings.few_clusters == "jackknife"
+    found = {(MAIN, *key): fit for key, fit in _fit_each(estimate_cohort_time, changes, contrasts, *how).items()}
+    dummies = {early: contrasts_of_cells(levels, early) for early in (settings.anticipation, settings.anticipation + 1)}
+    for early, fit in _fit_each(interact_cohort_time, levels, dummies, *how).items():
+        found[IMPUTATION, "", "", early] = fit_imputation(_design(design, settings.strata, early), name, levels)
+        found[SUN_ABRAHAM, "never_treated", LAST, early] = fit
+    return found
+
+
 def _fit_each(
-    cells: Cells, contrasts: dict[tuple, tuple[Contrast, ...]], strata: tuple[str, ...], jackknife: bool
-) -> dict[tuple, CohortTime]:
+    estimate: Callable[..., CohortTime],
+    cells: Cells,
+    contrasts: dict,
+    strata: tuple[str, ...],
+    jackknife: bool,
+) -> dict:
     """A fit of each set of contrasts; one that several sets have is estimated once."""
     places = {c: j for j, c in enumerate(dict.fromkeys(c for wanted in contrasts.values() for c in wanted))}
-    fit = estimate_cohort_time(cells, tuple(places), strata, jackknife)
+    fit = estimate(cells, tuple(places), strata, jackknife)
     columns = {
         name: values
         for name in ("att", "influence", "jackknife", "treated", "comparison", "units", "by_side")
@@ -145,26 +154,12 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
     ----------
     curve : from `specification_curve` of that outcome.
 
-    The table has, for each value of each choice, how many specifications there are, their median and their range.
-    Specifications share the data, so their number is no number of tests, and there is no p-value.
+    The table is the curve. Specifications share the data, so their number is no number of tests, and there is no p-value.
     """
     null = _("The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out")
     main = curve.loc[curve["main"], "estimate"]
     if main.empty:
-        return Check(name, "specifications", null, None, None, None, None, _("The main specification has no estimate."))
-    parts = []
-    for choice in CHOICES:
-        groups = (
-            curve[choice].astype(object).where(curve[choice].notna() & (curve[choice] != ""), None).dropna().astype(str)
-        )
-        by = curve.loc[groups.index].groupby(groups)["estimate"]
-        parts.append(
-            by.agg(specifications="size", median="median", lowest="min", highest="max")
-            .rename_axis("value")
-            .reset_index()
-            .assign(choice=choice)
-        )
-    table = pd.concat(parts, ignore_index=True)[["choice", "value", "specifications", "median", "lowest", "highest"]]
+        return Check(name, "specifications", null, None, None, None, curve, _("The main specification has no estimate."))
     alike = float((np.sign(curve["estimate"]) == np.sign(main.iloc[0])).mean())
     apart = int(((curve["conf_low"] > 0) | (curve["conf_high"] < 0)).sum())
     return Check(
@@ -174,7 +169,7 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
         alike,
         None,
         alike == 1.0,
-        table,
+        curve,
         _("The statistic is the share of {n} specifications with the sign of the main one ({main:.4g}); they run from {low:.4g} to {high:.4g}, "
           "and {apart} intervals leave zero out.", n=len(curve), main=main.iloc[0], low=curve["estimate"].min(),
           high=curve["estimate"].max(), apart=apart),

@@ -23,6 +23,7 @@ from relocation_analysis.estimation.imputation import (
     TwoWay,
     fit_two_way,
     has_few_clusters,
+    in_chunks,
     spread_cells,
 )
 
@@ -152,7 +153,7 @@ def _slopes(treated: _Columns, others: _Columns, time: np.ndarray, contrast: Con
 def _coefficients_without_each(grid: CellGrid, parts: dict[float, _Part], contrasts) -> np.ndarray:
     """(K, J) the coefficients without each cluster: only the regressions of its own cohorts are estimated anew."""
     found = np.full((len(grid.clusters), len(contrasts)), np.nan)
-    for clusters in grid.chunks():
+    for clusters in in_chunks(np.arange(len(grid.clusters)), len(grid.time) ** 2):
         columns = {c: part.without_each(clusters) for c, part in parts.items()}
         for j, contrast in enumerate(contrasts):
             treated, others = columns.get(contrast.cohort), columns.get(contrast.comparison[0])
@@ -175,6 +176,10 @@ def estimate_sun_abraham(design: Design, name: str, aggregations: tuple[str, ...
 def fit_sun_abraham(design: Design, cells: Cells) -> CohortTime:
     """Interaction-weighted cohort-time effects as a design wants them, from cells of levels by time."""
     settings = design.study.design
-    cohorts = tuple(np.unique(cells.rows["cohort"].to_numpy(dtype=float)))
-    contrasts = interaction_contrasts(cohorts, cells.columns, settings.anticipation)
+    contrasts = contrasts_of_cells(cells, settings.anticipation)
     return interact_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+
+
+def contrasts_of_cells(cells: Cells, anticipation: int) -> tuple[Contrast, ...]:
+    """The cohort by time dummies of the cohorts and times that cells of levels have."""
+    return interaction_contrasts(tuple(np.unique(cells.rows["cohort"].to_numpy(dtype=float))), cells.columns, anticipation)
