@@ -12,7 +12,7 @@ from relocation_analysis.estimation.cells import NEVER, Cells
 from relocation_analysis.estimation.cohort_time import Contrast, base_period
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUMNS, Effects, join_effects
-from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, level_cells, outcome_cells
+from relocation_analysis.estimation.estimate import MAIN, contrasts_of, effects_of, headline_contrasts, level_cells, outcome_cells
 from relocation_analysis.estimation.imputation import estimate_imputation
 from relocation_analysis.estimation.sun_abraham import estimate_sun_abraham
 from relocation_analysis.estimation.roster import estimate_roster_alternatives
@@ -34,14 +34,14 @@ def estimate_alternatives(design: Design, name: str) -> Effects:
     settings = design.study.design
     other = "never_treated" if settings.comparison == "not_yet_treated" else "not_yet_treated"
     parts = [
-        _headline(design, outcome, cells, contrasts_of(design, outcome, "varying", other),
+        _headline(design, outcome, cells, headline_contrasts(contrasts_of(design, outcome, "varying", other)),
                   NEVER_ONLY if other == "never_treated" else NOT_YET),
         _headline(design, outcome, cells,
-                  contrasts_of(design, outcome, "varying", None, settings.anticipation + 1), BASE_EARLIER),
+                  headline_contrasts(contrasts_of(design, outcome, "varying", None, settings.anticipation + 1)), BASE_EARLIER),
         _headline(design, outcome, levels, _own_change(design, levels), "before_after", adjusted=False),
         _headline(design, outcome, levels, _last_wave(design, levels), "cross_section", "overall_simple", adjusted=False),
-        estimate_imputation(design, name, ("headline",), levels),
-        estimate_sun_abraham(design, name, ("headline",), levels),
+        estimate_imputation(design, name, ("headline",)),
+        estimate_sun_abraham(design, name, ("headline",)),
         estimate_twfe(design, outcome, levels),
     ]  # fmt: skip
     return mark_thin(join_effects([part for part in parts if part is not None]), design.study.threshold)

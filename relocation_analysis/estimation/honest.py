@@ -8,6 +8,7 @@ do not reject.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -74,6 +75,7 @@ def smoothness(beta, sigma, pre: int, weights, bounds: Sequence[float]) -> Hones
 
 
 def _honest(interval: Interval, values: Sequence[float], scale: float) -> Honest:
+    interval = cache(interval)  # the breakdown value is sought among the same M, too
     table = pd.DataFrame([(float(m), *interval(float(m))) for m in values], columns=["M", "low", "high"])
     return Honest(table, _breakdown(interval, scale))
 

@@ -17,6 +17,7 @@ from scipy import optimize, special
 
 FIRST_STAGE = 0.1  # share of the size that the least favourable test takes (R&R section 3)
 GRID, ZOOMS, ANGLES = 401, 3, 4096
+DIRECTIONS = np.vstack([f(2 * np.pi * np.arange(ANGLES) / ANGLES) for f in (np.cos, np.sin)])
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ def least_favourable(covariance: np.ndarray, size: float) -> float:
     """
     values, vectors = np.linalg.eigh(covariance)
     root = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
-    phi = 2 * np.pi * np.arange(ANGLES) / ANGLES
-    largest = (root @ np.vstack([np.cos(phi), np.sin(phi)])).max(0)
+    largest = (root @ DIRECTIONS).max(0)
     largest = largest[largest > 1e-12 * np.sqrt(values[-1])]
 
     def excess(c: float) -> float:

@@ -8,7 +8,8 @@ unit effects, because the units of a cohort are untreated at the same times. On 
 outcome, it is not: alpha is then the level of a village and cohort, and who is observed must not change.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from relocation_analysis.estimation.inference import MANY_CLUSTERS
 
 IMPUTATION = "imputation"
 AGGREGATIONS = ("headline", "event_time", "overall_simple")
+CELLS_AT_ONCE = 40_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class CellGrid:
     ----------
     clusters : K labels. cluster : (R,) their positions. cohort : (R,). time : (C,).
     weight, total, count : (R, C) sums of weights, of weight times outcome, and observations.
+
+    All but `clusters` and `time` may have a leading axis of replicates B, which are fitted at once.
     """
 
     clusters: np.ndarray
@@ -47,12 +51,24 @@ class CellGrid:
         np.add.at(out, self.cluster, values)
         return out
 
-    def without(self, cluster: int) -> "CellGrid":
-        return self.rows(self.cluster != cluster)
+    def without_each(self, clusters: np.ndarray) -> Iterator[tuple[np.ndarray, "CellGrid"]]:
+        """The grid without each of some clusters in turn: those with as many rows are replicates of one grid, as long as it
+        stays in the processor's cache."""
+        size = np.bincount(self.cluster, minlength=len(self.clusters))[clusters]
+        for alike in (clusters[size == rows] for rows in np.unique(size)):
+            for left_out in in_chunks(alike, self.weight.size):
+                left = np.nonzero(self.cluster != left_out[:, None])[1]
+                yield left_out, self.rows(left.reshape(len(left_out), -1))
 
     def rows(self, keep: np.ndarray) -> "CellGrid":
         arrays = (a[keep] for a in (self.weight, self.total, self.count))
         return CellGrid(self.clusters, self.cluster[keep], self.cohort[keep], self.time, *arrays)
+
+
+def in_chunks(clusters: np.ndarray, cells: int) -> Iterator[np.ndarray]:
+    """Clusters, as many at a time as may be fitted at once where each takes so many cells."""
+    most = max(1, CELLS_AT_ONCE // cells)
+    return (clusters[k : k + most] for k in range(0, len(clusters), most))
 
 
 def spread_cells(cells: Cells, row_keys: tuple[str, ...], column_keys: tuple[str, ...] = ()) -> CellGrid:
@@ -81,6 +97,8 @@ class TwoWay:
     residual : (R, C) weight times residual, zero where nothing was observed.
     inverse : (C, C) pseudo-inverse of the normal equations of the column effects.
     share : (R, C) weight of each column in its row.
+
+    Each may have a leading axis of replicates.
     """
 
     fitted: np.ndarray
@@ -95,25 +113,26 @@ def fit_two_way(weight: np.ndarray, total: np.ndarray) -> TwoWay:
 
     Parameters
     ----------
-    weight, total : (R, C) sums of weights and of weight times outcome; zero where nothing was observed.
+    weight, total : (R, C) or (B, R, C) sums of weights and of weight times outcome; zero where nothing was observed.
     """
-    size = weight.sum(1, keepdims=True)
+    size = weight.sum(-1, keepdims=True)
     share = np.divide(weight, size, out=np.zeros_like(weight), where=size > 0)
-    mean = np.divide(total.sum(1, keepdims=True), size, out=np.zeros_like(size), where=size > 0)
-    inverse = np.linalg.pinv(np.diag(weight.sum(0)) - weight.T @ share, rcond=1e-11, hermitian=True)
-    column = inverse @ (total - weight * mean).sum(0)
-    fitted = mean - (share @ column)[:, None] + column
+    mean = np.divide(total.sum(-1, keepdims=True), size, out=np.zeros_like(size), where=size > 0)
+    normal = weight.sum(-2)[..., None] * np.eye(weight.shape[-1]) - weight.swapaxes(-1, -2) @ share
+    inverse = np.linalg.pinv(normal, rcond=1e-11, hermitian=True)
+    column = np.matvec(inverse, (total - weight * mean).sum(-2))
+    fitted = mean - np.matvec(share, column)[..., None] + column[..., None, :]
     residual = total - weight * fitted
     return TwoWay(np.where(_tied(weight > 0), fitted, np.nan), column, residual, inverse, share)
 
 
 def _tied(observed: np.ndarray) -> np.ndarray:
-    """(R, C) True where a row and a column belong to the same connected component of the observations."""
-    some, present = observed.any(1), observed.any(0)
-    if observed[some].all(0).any():
-        return some[:, None] & present
+    """(..., R, C) True where a row and a column belong to the same connected component of the observations."""
+    some, present = observed.any(-1)[..., None], observed.any(-2)[..., None, :]
+    if (observed | ~some).all(-2).any(-1).all():
+        return some & present
     seen = observed.astype(float)
-    reach = (seen.T @ seen) > 0
+    reach = (seen.swapaxes(-1, -2) @ seen) > 0
     while True:  # columns that share a row, then those that share a row with these, until no more is reached
         further = (reach.astype(float) @ reach) > 0
         if (further == reach).all():
@@ -142,7 +161,7 @@ def impute_cohort_time(
     contrasts : the cohorts and times wanted; those before cohort - anticipation are NaN.
     anticipation : observations from cohort - anticipation on count as treated.
     strata : `by` columns with time effects of their own.
-    jackknife : also estimate without each cluster in turn.
+    jackknife : also estimate without each cluster in turn, if an effect has few clusters.
     """
     grid = spread_cells(cells, ("cluster", "cohort", *strata), ("age", *strata))
     untreated = grid.time < grid.cohort[:, None] - anticipation
@@ -158,12 +177,10 @@ def impute_cohort_time(
         flags[0, :, j], flags[1, :, j] = (grid.by_cluster(cell.any(1).astype(float)) > 0 for cell in (used, compared))
         units[:, j] = grid.by_cluster((grid.count * (used | compared)).sum(1))
         by_side[:, :, j] = [grid.by_cluster((grid.count * cell).max(1)) for cell in (used, compared)]
-    dropped = None
-    if jackknife:
-        dropped = np.array([_averages_without(grid, k, anticipation, contrasts) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.tile(np.bincount(g, cells.size) / shape[0], (shape[0], 1))
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
+    fit = CohortTime(contrasts, grid.clusters, att, influence, None, cohorts, size, *flags, units, by_side)
+    return replace(fit, jackknife=_averages_without_each(grid, anticipation, contrasts)) if jackknife and has_few_clusters(fit) else fit
 
 
 def _used(grid: CellGrid, fitted, untreated, contrast: Contrast) -> np.ndarray:
@@ -173,24 +190,32 @@ def _used(grid: CellGrid, fitted, untreated, contrast: Contrast) -> np.ndarray:
 
 
 def _averages(grid: CellGrid, fitted, untreated, contrasts) -> np.ndarray:
-    """(J,) mean of Y less its imputed value over the treated observations of each contrast."""
+    """(..., J) mean of Y less its imputed value over the treated observations of each contrast."""
     usable = ~untreated & (grid.weight > 0) & np.isfinite(fitted)
     cohorts, g = np.unique(grid.cohort, return_inverse=True)
     times, t = np.unique(grid.time, return_inverse=True)
-    sums = np.zeros((2, len(cohorts), len(times)))
-    left = np.where(usable, grid.total - grid.weight * np.nan_to_num(fitted), 0.0)
-    for out, values in zip(sums, (left, np.where(usable, grid.weight, 0.0)), strict=True):
-        np.add.at(out, (g[:, None], t), values)
-    mean = np.divide(sums[0], sums[1], out=np.full_like(sums[0], np.nan), where=sums[1] > 0)
+    replicate = np.arange(np.prod(g.shape[:-1], dtype=int)).reshape(*g.shape[:-1], 1)
+    shape = (*g.shape[:-1], len(cohorts), len(times))
+    place = (((replicate * len(cohorts) + g) * len(times))[..., None] + t).ravel()
+    sums = [np.bincount(place, np.where(usable, values, 0.0).ravel(), np.prod(shape, dtype=int)).reshape(shape)
+            for values in (grid.total - grid.weight * fitted, grid.weight)]  # fmt: skip
+    mean = np.divide(*sums, out=np.full(shape, np.nan), where=sums[1] > 0)
     row, column = ({value: i for i, value in enumerate(values)} for values in (cohorts, times))
-    return np.array([mean[row[c.cohort], column[c.time]] if c.cohort in row else np.nan for c in contrasts])
+    found = np.full((*shape[:-2], len(contrasts)), np.nan)
+    for j, c in enumerate(contrasts):
+        if c.cohort in row:
+            found[..., j] = mean[..., row[c.cohort], column[c.time]]
+    return found
 
 
-def _averages_without(grid: CellGrid, cluster: int, anticipation: int, contrasts) -> np.ndarray:
-    rest = grid.without(cluster)
-    untreated = rest.time < rest.cohort[:, None] - anticipation
-    model = fit_two_way(rest.weight * untreated, rest.total * untreated)
-    return _averages(rest, model.fitted, untreated, contrasts)
+def _averages_without_each(grid: CellGrid, anticipation: int, contrasts) -> np.ndarray:
+    """(K, J) the averages without each cluster, the model fitted anew."""
+    found = np.full((len(grid.clusters), len(contrasts)), np.nan)
+    for left_out, rest in grid.without_each(np.arange(len(grid.clusters))):
+        untreated = rest.time < rest.cohort[..., None] - anticipation
+        model = fit_two_way(rest.weight * untreated, rest.total * untreated)
+        found[left_out] = _averages(rest, model.fitted, untreated, contrasts)
+    return found
 
 
 def _influence(grid: CellGrid, model: TwoWay, used: np.ndarray) -> np.ndarray:
@@ -207,25 +232,26 @@ def _influence(grid: CellGrid, model: TwoWay, used: np.ndarray) -> np.ndarray:
     return grid.by_cluster(model.residual @ slope) + (gain - centre * mass) / size
 
 
-def estimate_imputation(
-    design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS, cells: Cells | None = None
-) -> Effects:
+def estimate_imputation(design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS) -> Effects:
     """Effects of relocation on one outcome by imputation: every untreated observation is part of the comparison.
 
     Aggregations, weights and the rule for few clusters are those of the main estimator. Continuous covariates are not
-    adjusted for. No row where the panel allows no effect. `cells` are those of `level_cells`, where they are at hand.
+    adjusted for. No row where the panel allows no effect.
     """
-    outcome, settings = design.outcomes[name], design.study.design
-    contrasts = contrasts_of(design, outcome, "universal", "not_yet_treated")
-    contrasts = tuple(c for c in contrasts if c.event_time >= -settings.anticipation)
-    cells = level_cells(design, outcome) if cells is None else cells
-    fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata)
-    if settings.few_clusters == "jackknife" and needs_jackknife(fit):
-        fit = impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, jackknife=True)
+    outcome = design.outcomes[name]
+    fit = fit_imputation(design, name, level_cells(design, outcome))
     return effects_of_fit(design, outcome, fit, IMPUTATION, aggregations)
 
 
-def needs_jackknife(fit: CohortTime) -> bool:
+def fit_imputation(design: Design, name: str, cells: Cells) -> CohortTime:
+    """Cohort-time effects by imputation as a design wants them, from cells of levels by time."""
+    settings = design.study.design
+    contrasts = contrasts_of(design, design.outcomes[name], "universal", "not_yet_treated")
+    contrasts = tuple(c for c in contrasts if c.event_time >= -settings.anticipation)
+    return impute_cohort_time(cells, contrasts, settings.anticipation, settings.strata, settings.few_clusters == "jackknife")
+
+
+def has_few_clusters(fit: CohortTime) -> bool:
     """Whether an effect has so few clusters on one side that its error is the jackknife's. An aggregate has no fewer."""
     known = np.isfinite(fit.att)
     return bool((np.minimum(fit.treated.sum(0), fit.comparison.sum(0))[known] < MANY_CLUSTERS).any())

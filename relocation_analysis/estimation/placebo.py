@@ -1,6 +1,7 @@
 """Effects where there should be none, and the headline with less of the data."""
 
-from dataclasses import replace
+import weakref
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -22,24 +23,23 @@ from relocation_analysis.estimation.clustered import (
     leave_one_out,
     partial_out,
 )
-from relocation_analysis.estimation.cohort_time import Contrast, estimate_cohort_time
+from relocation_analysis.estimation.cohort_time import CohortTime, Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import support_of
 from relocation_analysis.estimation.estimate import (
-    MAIN,
     contrasts_of,
-    effects_of,
     fit_adjusted,
+    headline_contrasts,
     is_adjusted,
     outcome_cells,
 )
+from relocation_analysis.estimation.headline import Headline, estimate_headline, headline_cells, headline_of_fit
 from relocation_analysis.estimation.inference import (
     FEWEST_CLUSTERS,
     LEVEL,
     MANY_CLUSTERS,
     adjust_holm,
 )
-from relocation_analysis.estimation.sample import estimate_extra
+from relocation_analysis.estimation.sample import estimate_extra, extra_design
 from relocation_analysis.language import _, join_sentences
 
 PLACEBO_YEARS = (1, 2, 3)
@@ -56,17 +56,16 @@ def check_placebo_dates(design: Design, name: str, years: tuple[int, ...] = PLAC
     outcome, early = design.outcomes[name], design.study.design.anticipation
     null = _("Moves dated some years too early have no effect")
     before = (design.panel["time"] < design.panel["cohort"].fillna(NEVER) - early).to_numpy()
+    panel = design.panel.assign(**{name: design.panel[name].where(before)})
+    moved = {k: panel.assign(cohort=panel["cohort"] - k - early) for k in years}
+    dated = {k: replace(design, panel=moved[k], cohorts=tuple(c - k - early for c in design.cohorts)) for k in years}
+    contrasts = {k: headline_contrasts(contrasts_of(earlier, outcome, "varying")) for k, earlier in dated.items()}
+    cells = headline_cells(replace(design, panel=panel), outcome, sum(contrasts.values(), ()), design.study.design.strata)
     rows = []
-    for k in years:
-        panel = design.panel.assign(
-            cohort=design.panel["cohort"] - k - early, **{name: design.panel[name].where(before)}
-        )
-        cohorts = tuple(np.sort(panel["cohort"].fillna(NEVER).unique()))
-        earlier = replace(design, panel=panel, cohorts=cohorts)
-        contrasts = tuple(c for c in contrasts_of(earlier, outcome, "varying") if c.event_time >= 0)
-        if contrasts:
-            found = effects_of(earlier, outcome, outcome_cells(earlier, outcome), contrasts, MAIN, ("headline",)).table
-            rows += [(k, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
+    for k in (k for k in years if contrasts[k]):
+        own = replace(cells, rows=cells.rows.assign(cohort=cells.rows["cohort"] - k - early))
+        found = estimate_headline(dated[k], outcome, own, contrasts[k])
+        rows += [] if found is None else [(k, found.estimate, found.std_error, found.p_value)]
     table = pd.DataFrame(rows, columns=["years_early", "estimate", "std_error", "p_value"])
     return _smallest_p(name, "placebo_dates", null, table, _("No wave lies early enough before the moves."),
                        _("Each row dates all moves some years early and uses no observation after the true move."))  # fmt: skip
@@ -81,40 +80,42 @@ def check_placebo_outcomes(design: Design, names: tuple[str, ...] = ()) -> Check
         baseline trait of the persons observed at a time: nobody's own trait changes, so an effect means that the move
         changed who is observed.
     """
-    rows = []
+    found = {}
     for name in names:
         if name not in design.outcomes:
             raise unknown_name(_("A placebo outcome"), name, design.outcomes)
         outcome = design.outcomes[name]
-        found = effects_of(
-            design,
-            outcome,
-            outcome_cells(design, outcome),
-            contrasts_of(design, outcome, "varying"),
-            MAIN,
-            ("headline",),
-        )
-        rows += [(name, row.estimate, row.std_error, row.p_value) for row in found.table.itertuples()]
-    unit = design.study.design.unit
-    frame = design.panel[list(dict.fromkeys([unit, design.cluster, "cohort", "weight", "time"]))]
-    for trait, values in _traits(design).items():
-        found = estimate_extra(
-            design, frame.assign(trait=values).dropna(subset=["trait"]), "trait", unit, "repeated"
-        ).table
-        rows += [(trait, row.estimate, row.std_error, row.p_value) for row in found.itertuples()]
+        found[name] = estimate_headline(design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "varying"))
+    found |= _trait_effects(design)
+    rows = [(what, effect.estimate, effect.std_error, effect.p_value) for what, effect in found.items() if effect is not None]
     table = pd.DataFrame(rows, columns=["placebo", "estimate", "std_error", "p_value"])
     return _smallest_p("", "placebo_outcomes", _("The move does not change what it cannot change"), table,
                        _("The panel has nothing that a move cannot change."),
                        _("Each trait is that of the first wave; only a change of who is observed can move it."))  # fmt: skip
 
 
-def _traits(design: Design) -> dict[str, pd.Series]:
-    """Numbers that stand for the baseline traits: age, and a dummy for each level of a trait but the last."""
-    found = {"age_baseline": design.panel["age_baseline"].astype(float)} if "age_baseline" in design.panel else {}
-    for trait in design.subgroups:
-        levels = sorted(design.panel[trait].dropna().unique())
-        for value in levels[:-1]:
-            found[f"{trait}={value}"] = (design.panel[trait] == value).astype(float).where(design.panel[trait].notna())
+def _trait_effects(design: Design) -> dict[str, Headline | None]:
+    """The headline of numbers that stand for the baseline traits: age, and a dummy for each level of a trait but the last.
+
+    The dummies come from cells of a constant: as a trait is the same at all times, who has it is a matter of rows.
+    """
+    unit = design.study.design.unit
+    frame = design.panel[list(dict.fromkeys([unit, design.cluster, "cohort", "weight", "time"]))]
+    found = {}
+    if "age_baseline" in design.panel:
+        ages = frame.assign(trait=design.panel["age_baseline"].astype(float)).dropna(subset=["trait"])
+        found["age_baseline"] = estimate_extra(design, ages, "trait", unit, "repeated")
+    traits = {trait: pd.factorize(design.panel[trait]) for trait in design.subgroups}
+    extra = extra_design(design, frame.assign(trait=1.0, **{name: codes for name, (codes, _values) in traits.items()}), "trait", unit, "repeated")
+    contrasts = headline_contrasts(contrasts_of(extra, extra.outcomes["trait"], "varying"))
+    cells = headline_cells(extra, extra.outcomes["trait"], contrasts, design.subgroups)
+    for trait, (_codes, values) in traits.items():
+        codes = cells.rows[trait].to_numpy()
+        known = cells.subset(codes >= 0)
+        for code in sorted(range(len(values)), key=lambda i: values[i])[:-1]:
+            has = (codes[codes >= 0] == code)[:, None]
+            own = replace(known, total=np.where(has, known.total, 0.0))
+            found[f"{trait}={values[code]}"] = estimate_headline(extra, extra.outcomes["trait"], own, contrasts)
     return found
 
 
@@ -158,6 +159,29 @@ def at_level(design: Design, outcome: Outcome, level: str) -> Design:
     return replace(design, panel=design.panel.assign(other_level=level_labels(design, outcome, level)), study=study)
 
 
+def fit_at_level(design: Design, outcome: Outcome, level: str) -> CohortTime:
+    """The cohort-time effects of the headline with another level for the clusters, and without each of these in turn."""
+    contrasts = headline_contrasts(contrasts_of(design, outcome, "varying"))
+    if is_adjusted(design, outcome):
+        other = design if level == design.cluster else at_level(design, outcome, level)
+        return fit_adjusted(other, outcome, contrasts).effects
+    cells = outcome_cells(design, outcome) if level == design.cluster else _cells_at(design, outcome, level, contrasts)
+    return estimate_cohort_time(cells, contrasts, design.study.design.strata, jackknife=True)
+
+
+def _cells_at(design: Design, outcome: Outcome, level: str, contrasts: tuple[Contrast, ...]) -> Cells:
+    """Cells by cluster of another level. They are built once for all levels, by numbers in the order of the labels."""
+    key = (id(design.panel), outcome, contrasts, design.cluster, design.study.design.strata, LEVELS)
+    panel, cells = design.cells.get(key, (lambda: None, None))
+    if panel() is not design.panel:
+        labels = {f"by_{other}": level_labels(design, outcome, other) for other in LEVELS if other in design.panel}
+        numbers = {name: pd.factorize(values, sort=True)[0] for name, values in labels.items()}
+        split = replace(design, panel=design.panel.assign(**numbers))
+        cells = headline_cells(split, outcome, contrasts, (*design.study.design.strata, *numbers))
+        design.cells[key] = weakref.ref(design.panel), cells
+    return replace(cells, rows=cells.rows.assign(cluster=cells.rows[f"by_{level}"]))
+
+
 def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     """The headline with errors clustered at each level that the panel has: origin village, destination site, county.
 
@@ -165,16 +189,12 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
     p_value, conf_low, conf_high, n_clusters_treated, n_clusters_comparison, n_units, those on the smaller side; no row where
     there is no headline.
     """
-    outcome, parts = design.outcomes[name], []
+    outcome, few = design.outcomes[name], design.study.design.few_clusters
     levels = [
         level for level in LEVELS if level in design.panel and (level != "site" or design.panel["site"].notna().any())
     ]
-    for level in dict.fromkeys((design.cluster, *levels)):
-        other = design if level == design.cluster else at_level(design, outcome, level)
-        found = effects_of(
-            other, outcome, outcome_cells(other, outcome), contrasts_of(other, outcome, "varying"), MAIN, ("headline",)
-        )
-        parts.append(found.table.assign(level=level, n_units=support_of(found)[["n_treated", "n_comparison"]].min(axis=1)))
+    found = {level: headline_of_fit(fit_at_level(design, outcome, level), few) for level in dict.fromkeys((design.cluster, *levels))}
+    rows = [{**asdict(row), "level": level, "n_units": row.n_smaller_side} for level, row in found.items() if row is not None]
     columns = [
         "level",
         "estimate",
@@ -187,7 +207,7 @@ def errors_by_level(design: Design, name: str) -> pd.DataFrame:
         "n_clusters_comparison",
         "n_units",
     ]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def check_leave_one_out(design: Design, name: str, level: str | None = None) -> Check:
@@ -199,12 +219,7 @@ def check_leave_one_out(design: Design, name: str, level: str | None = None) -> 
     """
     outcome, label = design.outcomes[name], level or design.cluster
     null = _("No single {unit} carries the effect", unit=say_level(label))
-    other = design if label == design.cluster else at_level(design, outcome, label)
-    contrasts = contrasts_of(other, outcome, "varying")
-    if is_adjusted(other, outcome):
-        fit = fit_adjusted(other, outcome, contrasts).effects
-    else:
-        fit = estimate_cohort_time(outcome_cells(other, outcome), contrasts, other.study.design.strata, jackknife=True)
+    fit = fit_at_level(design, outcome, label)
     wanted = list_aggregations(fit, ("headline",))
     found = aggregate_effects(fit, wanted)
     if not wanted or found.jackknife is None:
@@ -314,17 +329,12 @@ def _by_comparison(design: Design, outcome: Outcome, share: pd.DataFrame, county
     low = final.index[final <= final.median()]
     near = county.reindex(cells.rows["cluster"].to_numpy()).isin(low).to_numpy()
     rows = []
-    for label, found in (
-        (
-            _("headline, all comparisons"),
-            effects_of(design, outcome, cells, contrasts, MAIN, ("headline",), adjusted=False),
-        ),
-        (
-            _("headline, comparison from counties where few moved"),
-            effects_of(design, outcome, *compared_with(cells, contrasts, near), MAIN, ("headline",), adjusted=False),
-        ),
+    for label, own in (
+        (_("headline, all comparisons"), (cells, contrasts)),
+        (_("headline, comparison from counties where few moved"), compared_with(cells, contrasts, near)),
     ):
-        rows += [(label, row.estimate, row.std_error) for row in found.table.itertuples()]
+        found = estimate_headline(design, outcome, *own, adjusted=False)
+        rows += [] if found is None else [(label, found.estimate, found.std_error)]
     return rows
 
 

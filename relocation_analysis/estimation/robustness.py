@@ -1,7 +1,5 @@
 """All checks of a design, in the order in which a referee asks for them."""
 
-from dataclasses import replace
-
 from relocation_analysis.estimation.attrition import check_selection_bounds, check_selective_attrition
 from relocation_analysis.estimation.benchmarks import BASE_EARLIER, NEVER_ONLY, NOT_YET, estimate_alternatives
 from relocation_analysis.estimation.checks import Check
@@ -42,7 +40,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
     Parameters
     ----------
     design : the outcomes to check. An outcome that exists only for some gets bounds and nothing else: its other checks
-        would be about who has it. The specification curve is that of the first primary; its check has the curve as table.
+        would be about who has it. The specification curve is that of the first primary.
     effects : from `estimate` on that design.
     """
     power = design_power(effects, design.outcomes)
@@ -59,8 +57,7 @@ def run_checks(design: Design, effects: Effects) -> list[Check]:
             checks.append(check_power(power, name))
     shown = primary_outcome(design)
     if shown in set(power["outcome"]) and not is_adjusted(design, design.outcomes[shown]):  # the curve adjusts for nothing
-        curve = specification_curve(design, shown)
-        checks.append(replace(check_specifications(shown, curve), table=curve))
+        checks.append(check_specifications(shown, specification_curve(design, shown)))
     return mark_checks(checks, effects)
 
 

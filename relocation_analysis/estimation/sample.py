@@ -5,7 +5,6 @@ import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import headline_coverage
-from relocation_analysis.estimation.cells import build_cells
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.cohort_time import NEVER, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
@@ -13,12 +12,13 @@ from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.estimate import (
     MAIN,
     contrasts_of,
-    effects_of,
     fit_adjusted,
+    headline_contrasts,
     is_adjusted,
     level_cells,
     outcome_cells,
 )
+from relocation_analysis.estimation.headline import Headline, estimate_headline, headline_cells
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL, MANY_CLUSTERS, adjust_holm
 from relocation_analysis.estimation.power import POWER
 from relocation_analysis.estimation.support import count_fewest
@@ -103,13 +103,12 @@ def check_attrition(design: Design) -> Check:
     null = _("Relocation does not change who is observed")
     if (grid["observed"] == 1).all():
         return Check("", "attrition", null, 0.0, None, True, table, _("Every unit of the first wave is observed at every wave."))
-    effects = estimate_extra(design, grid, "observed", settings.unit).table
-    if effects.empty:
+    found = estimate_extra(design, grid, "observed", settings.unit)
+    if found is None:
         return Check("", "attrition", null, None, None, None, table, _("The panel allows no comparison after the move."))
-    estimate, p_value = effects["estimate"].iloc[0], effects["p_value"].iloc[0]
-    known = bool(np.isfinite(p_value))
-    return Check("", "attrition", null, float(estimate), float(p_value) if known else None,
-                 bool(p_value >= 1 - LEVEL) if known else None, table,
+    known = bool(np.isfinite(found.p_value))
+    return Check("", "attrition", null, float(found.estimate), float(found.p_value) if known else None,
+                 bool(found.p_value >= 1 - LEVEL) if known else None, table,
                  _("The statistic is the effect on the share of the first wave's units that are observed."))  # fmt: skip
 
 
@@ -127,8 +126,8 @@ def check_composition(design: Design, name: str) -> Check:
     results = []
     for trait, values in found.items():
         frame = rows[list(dict.fromkeys([outcome.level, design.cluster, "cohort", "weight", "time"]))].assign(trait=values)
-        effects = estimate_extra(design, frame, "trait", outcome.level, "repeated").table
-        results += [(trait, row.estimate, row.std_error, row.p_value) for row in effects.itertuples()]
+        effect = estimate_extra(design, frame, "trait", outcome.level, "repeated")
+        results += [] if effect is None else [(trait, effect.estimate, effect.std_error, effect.p_value)]
     table = pd.DataFrame(results, columns=["trait", "estimate", "std_error", "p_value"])
     if table.empty:
         return Check(name, "composition", null, None, None, None, table, _("The panel has no baseline trait to compare."))
@@ -140,14 +139,20 @@ def check_composition(design: Design, name: str) -> Check:
                  _("Each trait is an outcome of the main estimator; the p-value is the smallest, Holm-adjusted."))  # fmt: skip
 
 
-def estimate_extra(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str = "panel") -> Effects:
+def estimate_extra(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str = "panel") -> Headline | None:
     """Headline effect on a column that is no outcome of the codebook, without strata or covariates."""
+    extra = extra_design(design, frame, column, level, sampling)
+    outcome = extra.outcomes[column]
+    contrasts = headline_contrasts(contrasts_of(extra, outcome, "varying"))
+    return estimate_headline(extra, outcome, headline_cells(extra, outcome, contrasts, ()), contrasts)
+
+
+def extra_design(design: Design, frame: pd.DataFrame, column: str, level: str, sampling: str) -> Design:
+    """The design of a column that is no outcome of the codebook, without strata or covariates."""
     outcome = Outcome(name=column, domain="other", level=level, sampling=sampling, unit="", label_en=column)
-    extra = Design(frame, design.study.model_copy(update={"design": design.study.design.model_copy(update={"strata": (), "covariates": ()})}),
-                   {column: outcome}, design.times, design.cohorts, (), design.flow)  # fmt: skip
-    contrasts = contrasts_of(extra, outcome, "varying")
-    cells = build_cells(frame, outcome, tuple(sorted({(c.time, c.base) for c in contrasts})), design.cluster)
-    return effects_of(extra, outcome, cells, contrasts, MAIN, ("headline",))
+    settings = design.study.design.model_copy(update={"strata": (), "covariates": ()})
+    study = design.study.model_copy(update={"design": settings})
+    return Design(frame, study, {column: outcome}, design.times, design.cohorts, (), design.flow)
 
 
 def check_coverage(design: Design, name: str) -> Check:

@@ -21,10 +21,10 @@ from relocation_analysis.estimation.estimate import (
     MAIN,
     UNIVERSAL,
     contrasts_of,
-    effects_of,
     multipliers_of,
     outcome_cells,
 )
+from relocation_analysis.estimation.headline import estimate_headline
 from relocation_analysis.estimation.honest import NULLS, check_honest
 from relocation_analysis.estimation.inference import LEVEL, joint_test
 from relocation_analysis.estimation.power import POWER
@@ -113,10 +113,10 @@ def check_single_cohorts(design: Design, effects: Effects, name: str) -> Check:
         without = (replace(c, comparison=tuple(g for g in c.comparison if g != cohort)) for c in everything if c.cohort != cohort)
         contrasts = tuple(c for c in without if c.comparison)
         if contrasts:
-            found = effects_of(design, outcome, cells, contrasts, MAIN, ("headline",)).table
-            if len(found):
+            found = estimate_headline(design, outcome, cells, contrasts)
+            if found is not None:
                 own = (cells.rows["cohort"] == cohort).to_numpy()
-                rows.append((cohort, found["estimate"].iloc[0], found["std_error"].iloc[0], int(cells.units[own].sum()),
+                rows.append((cohort, found.estimate, found.std_error, int(cells.units[own].sum()),
                              cells.rows.loc[own, "cluster"].nunique()))  # fmt: skip
     table = pd.DataFrame(rows, columns=["cohort", "estimate", "std_error", "n_units", "n_clusters"])
     null = _("No single cohort carries the effect")

@@ -4,6 +4,7 @@ Simonsohn, Simmons & Nelson (2020, Nature Human Behaviour 4). The choices: estim
 anticipation, strata, and each cohort left out. A choice that an estimator does not have is blank there.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -12,26 +13,19 @@ import pandas as pd
 
 from relocation_analysis.estimation.aggregate import HEADLINE_EXPOSURES
 from relocation_analysis.estimation.benchmarks import estimate_twfe
-from relocation_analysis.estimation.cells import Cells, build_cells
+from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.checks import Check
-from relocation_analysis.estimation.cohort_time import Contrast
+from relocation_analysis.estimation.cohort_time import CohortTime, Contrast, estimate_cohort_time
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.estimation.estimate import (
-    MAIN,
-    contrasts_of,
-    effects_of,
-    level_cells,
-    usable_subgroups,
-)
-from relocation_analysis.estimation.imputation import IMPUTATION, estimate_imputation
-from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, estimate_sun_abraham
+from relocation_analysis.estimation.estimate import MAIN, contrasts_of, level_cells, usable_subgroups
+from relocation_analysis.estimation.headline import headline_cells, headline_of_fit
+from relocation_analysis.estimation.imputation import IMPUTATION, fit_imputation
+from relocation_analysis.estimation.sun_abraham import SUN_ABRAHAM, contrasts_of_cells, interact_cohort_time
 from relocation_analysis.language import _
 
 CHOICES = ("estimator", "comparison", "base_period", "anticipation", "strata", "without_cohort")
 RESULTS = ("estimate", "std_error", "conf_low", "conf_high", "p_value", "se_type", "n_units", "main")
 LAST, EARLIER = "last_before", "one_earlier"
-HEADLINE = ("headline",)
 
 
 def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("remote",)) -> pd.DataFrame:
@@ -57,35 +51,18 @@ def specification_curve(design: Design, name: str, strata: tuple[str, ...] = ("r
         key: _contrasts(design, name, *key)
         for key in product(("not_yet_treated", "never_treated"), (LAST, EARLIER), years)
     }
-    pairs = tuple(sorted({(c.time, c.base) for found in contrasts.values() for c in found}))
-    changes = build_cells(design.panel, outcome, pairs, design.cluster, everything.study.design.strata)
+    every = tuple(c for wanted in contrasts.values() for c in wanted)
+    changes = headline_cells(design, outcome, every, everything.study.design.strata)
     levels, plain = level_cells(everything, outcome), level_cells(design, outcome)
     rows = []
     for by, cohort in product(sets, dropped):
-        for (comparison, base, early), wanted in contrasts.items():
-            found = effects_of(
-                _design(design, by, early),
-                outcome,
-                _without(changes, cohort),
-                _left(wanted, cohort),
-                MAIN,
-                HEADLINE,
-                adjusted=False,
-            )
-            rows.append(((MAIN, comparison, base, early, by, cohort), found))
-        for early in years:
-            own, cells = _design(design, by, early), _without(levels, cohort)
-            rows.append(((IMPUTATION, "", "", early, by, cohort), estimate_imputation(own, name, HEADLINE, cells)))
-            rows.append(
-                (
-                    (SUN_ABRAHAM, "never_treated", LAST, early, by, cohort),
-                    estimate_sun_abraham(own, name, HEADLINE, cells),
-                )
-            )
+        wanted = {key: _left(found, cohort) for key, found in contrasts.items()}
+        fits = _fits(_design(design, by, settings.anticipation), name, _without(changes, cohort), wanted, _without(levels, cohort))
+        rows += [((*choices, by, cohort), headline_of_fit(fit, settings.few_clusters)) for choices, fit in fits.items()]
     for cohort in dropped:
         cells = _without(plain, cohort)
         if _has_staggering(cells):
-            rows.append((("twfe", "", "", np.nan, None, cohort), estimate_twfe(design, outcome, cells)))
+            rows.append((("twfe", "", "", np.nan, None, cohort), next(estimate_twfe(design, outcome, cells).table.itertuples())))
     main = (MAIN, settings.comparison, LAST, settings.anticipation, settings.strata)
     return _tidy(rows, main)
 
@@ -113,6 +90,40 @@ def _left(contrasts: tuple[Contrast, ...], cohort: float) -> tuple[Contrast, ...
     return tuple(c for c in left if c.comparison)
 
 
+def _fits(design: Design, name: str, changes: Cells, contrasts: dict[tuple, tuple[Contrast, ...]], levels: Cells) -> dict[tuple, CohortTime]:
+    """Cohort-time effects by every estimator, comparison, base and anticipation, within the strata of a design."""
+    settings = design.study.design
+    how = settings.strata, settings.few_clusters == "jackknife"
+    found = {(MAIN, *key): fit for key, fit in _fit_each(estimate_cohort_time, changes, contrasts, *how).items()}
+    dummies = {early: contrasts_of_cells(levels, early) for early in (settings.anticipation, settings.anticipation + 1)}
+    for early, fit in _fit_each(interact_cohort_time, levels, dummies, *how).items():
+        found[IMPUTATION, "", "", early] = fit_imputation(_design(design, settings.strata, early), name, levels)
+        found[SUN_ABRAHAM, "never_treated", LAST, early] = fit
+    return found
+
+
+def _fit_each(
+    estimate: Callable[..., CohortTime],
+    cells: Cells,
+    contrasts: dict,
+    strata: tuple[str, ...],
+    jackknife: bool,
+) -> dict:
+    """A fit of each set of contrasts; one that several sets have is estimated once."""
+    places = {c: j for j, c in enumerate(dict.fromkeys(c for wanted in contrasts.values() for c in wanted))}
+    fit = estimate(cells, tuple(places), strata, jackknife)
+    columns = {
+        name: values
+        for name in ("att", "influence", "jackknife", "treated", "comparison", "units", "by_side")
+        if (values := getattr(fit, name)) is not None
+    }
+    found = {}
+    for key, wanted in contrasts.items():
+        at = np.array([places[c] for c in wanted], dtype=int)
+        found[key] = replace(fit, contrasts=wanted, **{n: np.take(values, at, axis=-1) for n, values in columns.items()})
+    return found
+
+
 def _without(cells: Cells, cohort: float) -> Cells:
     return cells if np.isnan(cohort) else cells.subset((cells.rows["cohort"] != cohort).to_numpy())
 
@@ -124,15 +135,14 @@ def _has_staggering(cells: Cells) -> bool:
     return len(paths) > 1
 
 
-def _tidy(rows: list[tuple[tuple, Effects]], main: tuple) -> pd.DataFrame:
+def _tidy(rows: list[tuple], main: tuple) -> pd.DataFrame:
+    """The table of choices and what was found with them; None where that is nothing."""
     records = []
-    for (*choices, by, cohort), effects in rows:
-        label = "" if by is None else "+".join(by) or "none"
-        is_main = (*choices, by) == main and np.isnan(cohort)
-        records += [
-            (*choices, label, cohort, *row, is_main)
-            for row in effects.table[list(RESULTS[:-1])].itertuples(index=False)
-        ]
+    for (*choices, by, cohort), found in rows:
+        if found is not None:
+            label = "" if by is None else "+".join(by) or "none"
+            numbers = (getattr(found, name) for name in RESULTS[:-1])
+            records.append((*choices, label, cohort, *numbers, (*choices, by) == main and np.isnan(cohort)))
     table = pd.DataFrame(records, columns=[*CHOICES, *RESULTS])
     return table[np.isfinite(table["estimate"].astype(float))].sort_values("estimate", kind="stable", ignore_index=True)
 
@@ -144,26 +154,12 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
     ----------
     curve : from `specification_curve` of that outcome.
 
-    The table has, for each value of each choice, how many specifications there are, their median and their range.
-    Specifications share the data, so their number is no number of tests, and there is no p-value.
+    The table is the curve. Specifications share the data, so their number is no number of tests, and there is no p-value.
     """
     null = _("The effect has the same sign whatever the estimator, comparison, base, anticipation, strata or cohort left out")
     main = curve.loc[curve["main"], "estimate"]
     if main.empty:
-        return Check(name, "specifications", null, None, None, None, None, _("The main specification has no estimate."))
-    parts = []
-    for choice in CHOICES:
-        groups = (
-            curve[choice].astype(object).where(curve[choice].notna() & (curve[choice] != ""), None).dropna().astype(str)
-        )
-        by = curve.loc[groups.index].groupby(groups)["estimate"]
-        parts.append(
-            by.agg(specifications="size", median="median", lowest="min", highest="max")
-            .rename_axis("value")
-            .reset_index()
-            .assign(choice=choice)
-        )
-    table = pd.concat(parts, ignore_index=True)[["choice", "value", "specifications", "median", "lowest", "highest"]]
+        return Check(name, "specifications", null, None, None, None, curve, _("The main specification has no estimate."))
     alike = float((np.sign(curve["estimate"]) == np.sign(main.iloc[0])).mean())
     apart = int(((curve["conf_low"] > 0) | (curve["conf_high"] < 0)).sum())
     return Check(
@@ -173,7 +169,7 @@ def check_specifications(name: str, curve: pd.DataFrame) -> Check:
         alike,
         None,
         alike == 1.0,
-        table,
+        curve,
         _("The statistic is the share of {n} specifications with the sign of the main one ({main:.4g}); they run from {low:.4g} to {high:.4g}, "
           "and {apart} intervals leave zero out.", n=len(curve), main=main.iloc[0], low=curve["estimate"].min(),
           high=curve["estimate"].max(), apart=apart),

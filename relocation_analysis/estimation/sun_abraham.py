@@ -8,7 +8,7 @@ panel is the same; there the coefficients are those of Callaway & Sant'Anna (202
 a universal base.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from relocation_analysis.estimation.imputation import (
     CellGrid,
     TwoWay,
     fit_two_way,
-    needs_jackknife,
+    has_few_clusters,
+    in_chunks,
     spread_cells,
 )
 
@@ -46,19 +47,45 @@ def interaction_contrasts(
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """What coefficients need of the regression of one cohort, in each of B replicates: the column effects, the weights of the
+    columns (B, C), and which columns are tied (B, C, C)."""
+
+    effect: np.ndarray
+    weight: np.ndarray
+    tied: np.ndarray
+
+    @classmethod
+    def of(cls, grid: CellGrid, model: TwoWay) -> "_Columns":
+        known = np.isfinite(model.fitted)
+        return cls(model.column, grid.weight.sum(-2), (known.swapaxes(-1, -2).astype(float) @ known) > 0)
+
+
+@dataclass(frozen=True)
 class _Part:
-    """The regression of one cohort on its own rows: the grid of them, the fit, and which columns are tied (C, C)."""
+    """The regression of one cohort on its own rows: the grid of them, the fit, and its columns as the only replicate."""
 
     grid: CellGrid
     model: TwoWay
-    tied: np.ndarray
+    columns: _Columns
 
     @classmethod
     def of(cls, grid: CellGrid, cohort: float) -> "_Part":
         rows = grid.rows(grid.cohort == cohort)
         model = fit_two_way(rows.weight, rows.total)
-        known = np.isfinite(model.fitted) & (rows.weight.sum(0) > 0)
-        return cls(rows, model, (known.T.astype(float) @ known) > 0)
+        found = _Columns.of(rows, model)
+        return cls(rows, model, _Columns(found.effect[None], found.weight[None], found.tied[None]))
+
+    def without_each(self, clusters: np.ndarray) -> _Columns:
+        """The columns without each of some clusters: as they are where the cohort does not live in the cluster."""
+        arrays = [np.repeat(a, len(clusters), axis=0) for a in (self.columns.effect, self.columns.weight, self.columns.tied)]
+        own = np.isin(clusters, self.grid.cluster)
+        for left_out, rest in self.grid.without_each(clusters[own]):
+            again = _Columns.of(rest, fit_two_way(rest.weight, rest.total))
+            at = np.searchsorted(clusters, left_out)
+            for array, values in zip(arrays, (again.effect, again.weight, again.tied), strict=True):
+                array[at] = values
+        return _Columns(*arrays)
 
 
 def interact_cohort_time(
@@ -72,7 +99,7 @@ def interact_cohort_time(
     contrasts : from `interaction_contrasts`.
     strata : `by` columns with time effects and dummies of their own, as for the age cells of a repeated outcome; their
         coefficients are averaged by the weight of the treated. One that cannot be had leaves the average.
-    jackknife : also estimate without each cluster in turn.
+    jackknife : also estimate without each cluster in turn, if an effect has few clusters.
     """
     grid = spread_cells(cells, ("cluster", "cohort", *strata), ("age", *strata))
     parts = {c: _Part.of(grid, c) for c in np.unique(grid.cohort)}
@@ -86,8 +113,11 @@ def interact_cohort_time(
     by_side = np.zeros((2, *shape))
     for j, contrast in enumerate(contrasts):
         sides = (parts.get(contrast.cohort), parts.get(contrast.comparison[0]))
-        slope, columns = _slope(*sides, contrast)
-        if slope is None:
+        if None in sides:
+            continue
+        slopes, used = _slopes(sides[0].columns, sides[1].columns, grid.time, contrast)
+        slope, columns = slopes[0], used[0]
+        if not columns.any():
             continue
         att[j] = slope @ (sides[0].model.column - sides[1].model.column)
         for side, part in enumerate(sides):
@@ -97,60 +127,59 @@ def interact_cohort_time(
             flags[side, :, j] = counts > 0
             units[:, j] += counts
             by_side[side, :, j] = counts
-    dropped = None
-    if jackknife:
-        dropped = np.array([_coefficients_without(grid, k, parts, contrasts, att) for k in range(shape[0])])
     cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
     size = np.zeros((shape[0], len(cohorts)))
     np.add.at(size, (np.searchsorted(grid.clusters, cells.rows["cluster"].to_numpy()), g), cells.size)
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, cohorts, size, *flags, units, by_side)
+    fit = CohortTime(contrasts, grid.clusters, att, influence, None, cohorts, size, *flags, units, by_side)
+    return replace(fit, jackknife=_coefficients_without_each(grid, parts, contrasts)) if jackknife and has_few_clusters(fit) else fit
 
 
-def _slope(treated: _Part | None, others: _Part | None, contrast: Contrast) -> tuple[np.ndarray | None, np.ndarray]:
-    """(C,) the combination of time effects that is the change from base to time, weighted by the treated then, and
-    the columns of that time; None where no column can be compared with its base."""
-    if treated is None or others is None:
-        return None, np.array([], dtype=int)
-    time = treated.grid.time
+def _slopes(treated: _Columns, others: _Columns, time: np.ndarray, contrast: Contrast) -> tuple[np.ndarray, np.ndarray]:
+    """(B, C) the combination of time effects that is the change from base to time, weighted by the treated then, and
+    whether it uses a column of that time: none where no column can be compared with its base."""
     now, base = np.flatnonzero(time == contrast.time), np.flatnonzero(time == contrast.base)
-    usable = treated.tied[now, base] & others.tied[now, base]
-    now, base = now[usable], base[usable]
-    if len(now) == 0:
-        return None, now
-    weight = treated.grid.weight.sum(0)[now]
-    slope = np.zeros(len(time))
-    slope[now], slope[base] = weight / weight.sum(), -weight / weight.sum()
-    return slope, now
+    usable = treated.tied[:, now, base] & others.tied[:, now, base]
+    slopes, used = np.zeros(treated.weight.shape), np.zeros(treated.weight.shape, dtype=bool)
+    used[:, now] = usable
+    for some in np.unique(usable, axis=0):
+        alike = np.flatnonzero((usable == some).all(1))
+        at_time, at_base = np.ix_(alike, now[some]), np.ix_(alike, base[some])
+        weight = treated.weight[at_time]
+        slopes[at_time] = weight / weight.sum(1, keepdims=True)
+        slopes[at_base] = -slopes[at_time]
+    return slopes, used
 
 
-def _coefficients_without(grid: CellGrid, cluster: int, parts: dict[float, _Part], contrasts, att: np.ndarray) -> np.ndarray:
-    """(J,) the coefficients without a cluster: only the regressions of its own cohorts are estimated anew, and only the
-    contrasts between which one of these stands differ from `att`."""
-    rest, touched = grid.without(cluster), set(grid.cohort[grid.cluster == cluster])
-    parts = {c: _Part.of(rest, c) if c in touched else part for c, part in parts.items()}
-    found = att.copy()
-    for j, contrast in enumerate(contrasts):
-        if touched & {contrast.cohort, contrast.comparison[0]}:
-            treated, others = parts.get(contrast.cohort), parts.get(contrast.comparison[0])
-            slope, _ = _slope(treated, others, contrast)
-            found[j] = np.nan if slope is None else slope @ (treated.model.column - others.model.column)
+def _coefficients_without_each(grid: CellGrid, parts: dict[float, _Part], contrasts) -> np.ndarray:
+    """(K, J) the coefficients without each cluster: only the regressions of its own cohorts are estimated anew."""
+    found = np.full((len(grid.clusters), len(contrasts)), np.nan)
+    for clusters in in_chunks(np.arange(len(grid.clusters)), len(grid.time) ** 2):
+        columns = {c: part.without_each(clusters) for c, part in parts.items()}
+        for j, contrast in enumerate(contrasts):
+            treated, others = columns.get(contrast.cohort), columns.get(contrast.comparison[0])
+            if treated is not None and others is not None:
+                slopes, used = _slopes(treated, others, grid.time, contrast)
+                found[clusters, j] = np.where(used.any(1), np.vecdot(slopes, treated.effect - others.effect), np.nan)
     return found
 
 
-def estimate_sun_abraham(
-    design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS, cells: Cells | None = None
-) -> Effects:
+def estimate_sun_abraham(design: Design, name: str, aggregations: tuple[str, ...] = AGGREGATIONS) -> Effects:
     """Interaction-weighted effects of relocation on one outcome, aggregated and with errors as the main estimator's.
 
     The sizes of the cohorts are estimates and part of the error (as in Sun & Abraham 2021), as everywhere in
-    this project. Continuous covariates are not adjusted for. No row where the panel allows no effect. `cells` are those
-    of `level_cells`, where they are at hand.
+    this project. Continuous covariates are not adjusted for. No row where the panel allows no effect.
     """
-    outcome, settings = design.outcomes[name], design.study.design
-    cells = level_cells(design, outcome) if cells is None else cells
-    cohorts = tuple(np.unique(cells.rows["cohort"].to_numpy(dtype=float)))
-    contrasts = interaction_contrasts(cohorts, cells.columns, settings.anticipation)
-    fit = interact_cohort_time(cells, contrasts, settings.strata)
-    if settings.few_clusters == "jackknife" and needs_jackknife(fit):
-        fit = interact_cohort_time(cells, contrasts, settings.strata, jackknife=True)
-    return effects_of_fit(design, outcome, fit, SUN_ABRAHAM, aggregations)
+    outcome = design.outcomes[name]
+    return effects_of_fit(design, outcome, fit_sun_abraham(design, level_cells(design, outcome)), SUN_ABRAHAM, aggregations)
+
+
+def fit_sun_abraham(design: Design, cells: Cells) -> CohortTime:
+    """Interaction-weighted cohort-time effects as a design wants them, from cells of levels by time."""
+    settings = design.study.design
+    contrasts = contrasts_of_cells(cells, settings.anticipation)
+    return interact_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
+
+
+def contrasts_of_cells(cells: Cells, anticipation: int) -> tuple[Contrast, ...]:
+    """The cohort by time dummies of the cohorts and times that cells of levels have."""
+    return interaction_contrasts(tuple(np.unique(cells.rows["cohort"].to_numpy(dtype=float))), cells.columns, anticipation)

@@ -173,7 +173,7 @@ def _specifications(check: Check) -> Check:
     shown = release_curve(curve)
     if len(shown) < len(curve):
         withheld.note("check", "complement", outcome=check.outcome, aggregation=check.name)
-    return replace(check_specifications(check.outcome, shown), table=shown)
+    return check_specifications(check.outcome, shown)
 
 
 def release_curve(curve: pd.DataFrame) -> pd.DataFrame:
