@@ -1,5 +1,7 @@
 """From a checked panel to a design: who is compared with whom, and every exclusion with its reason."""
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +63,15 @@ class Design:
     @property
     def window(self) -> tuple[int, int]:
         return self.times[0], self.times[-1]
+
+    def keep(self, key: tuple, make: Callable):
+        """What `make` computes from the panel, computed once for it: a check that changes the panel gets its own."""
+        key = (id(self.panel), *key)
+        panel, made = self.kept.get(key, (lambda: None, None))
+        if panel() is not self.panel:
+            made = make()
+            self.kept[key] = weakref.ref(self.panel), made
+        return made
 
 
 def build_design(panel: pd.DataFrame, study: Study, names: tuple[str, ...] | None = None) -> Design:

@@ -1,7 +1,5 @@
 """From a design to effects: every outcome, aggregation and subgroup, with errors, intervals and bands."""
 
-import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -83,7 +81,7 @@ def contrasts_of(
     """The contrasts of a design over the times at which an outcome was observed, with the design's own comparison and
     anticipation unless others are named."""
     settings = design.study.design
-    times = _keep(design, ("times", outcome.name), lambda: np.unique(design.panel["time"].to_numpy()[design.panel[outcome.name].notna()]))
+    times = design.keep(("times", outcome.name), lambda: np.unique(design.panel["time"].to_numpy()[design.panel[outcome.name].notna()]))
     return list_contrasts(
         design.cohorts,
         tuple(int(t) for t in times),
@@ -114,23 +112,13 @@ def level_cells(design: Design, outcome: Outcome) -> Cells:
 
 
 def _cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
-    key = ("cells", outcome, pairs, design.cluster, by)
-    return _keep(design, key, lambda: build_cells(_columns(design, outcome, by), outcome, pairs, design.cluster, by))
+    return design.keep(("cells", outcome, pairs, design.cluster, by), lambda: cells_of(design, outcome, pairs, by))
 
 
-def _keep(design: Design, key: tuple, make: Callable):
-    """What `make` computes from the panel of a design, computed once for it: a check that changes the panel gets its own."""
-    key = (id(design.panel), *key)
-    panel, made = design.kept.get(key, (lambda: None, None))
-    if panel() is not design.panel:
-        made = make()
-        design.kept[key] = weakref.ref(design.panel), made
-    return made
-
-
-def _columns(design: Design, outcome: Outcome, by) -> pd.DataFrame:
-    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by]
-    return design.panel[list(dict.fromkeys(names + (["age"] if outcome.age_step else [])))]
+def cells_of(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
+    """The cells of an outcome for some pairs (time, base), split by the columns `by`."""
+    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by, *(["age"] if outcome.age_step else [])]
+    return build_cells(design.panel[list(dict.fromkeys(names))], outcome, pairs, design.cluster, by)
 
 
 def usable_subgroups(design: Design, outcome: Outcome) -> tuple[str, ...]:
@@ -139,7 +127,7 @@ def usable_subgroups(design: Design, outcome: Outcome) -> tuple[str, ...]:
     names = tuple(n for n in design.subgroups if outcome.sampling == "panel" or n != "age_band")
     if outcome.level == design.study.design.unit:
         return names
-    varying = _keep(design, ("varying", outcome.level, names), lambda: _varying(design.panel, outcome.level, names))
+    varying = design.keep(("varying", outcome.level, names), lambda: _varying(design.panel, outcome.level, names))
     return tuple(name for name in names if name not in varying)
 
 
@@ -250,7 +238,7 @@ def _covariate_matrix(first: pd.DataFrame, design: Design) -> np.ndarray:
 
 def multipliers_of(design: Design, outcome: Outcome, clusters: np.ndarray) -> np.ndarray:
     """(draws, K) random signs, keyed by seed, province and outcome; a cluster has the same signs in every subgroup."""
-    everyone = _keep(design, ("clusters", design.cluster), lambda: np.unique(design.panel[design.cluster].to_numpy()))
+    everyone = design.keep(("clusters", design.cluster), lambda: np.unique(design.panel[design.cluster].to_numpy()))
     key = (design.study.seed, design.study.province or "all", outcome.name, "multipliers")
     return _signs(key, design.study.design.draws, len(everyone))[:, np.searchsorted(everyone, clusters)]
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import aggregate_effects, list_aggregations
-from relocation_analysis.estimation.cells import Cells, build_cells
+from relocation_analysis.estimation.cells import Cells
 from relocation_analysis.estimation.cohort_time import CohortTime, Contrast
 from relocation_analysis.estimation.design import Design
-from relocation_analysis.estimation.estimate import fit_contrasts, headline_contrasts
+from relocation_analysis.estimation.estimate import cells_of, fit_contrasts, headline_contrasts
 from relocation_analysis.estimation.inference import cluster_errors, pointwise_interval
 
 
@@ -55,6 +55,4 @@ def estimate_headline(
 
 def headline_cells(design: Design, outcome: Outcome, contrasts: tuple[Contrast, ...], by: tuple[str, ...]) -> Cells:
     """Cells of some contrasts, split by no more than is asked for."""
-    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by, *(["age"] if outcome.age_step else [])]
-    pairs = tuple(sorted({(c.time, c.base) for c in contrasts}))
-    return build_cells(design.panel[list(dict.fromkeys(names))], outcome, pairs, design.cluster, by)
+    return cells_of(design, outcome, tuple(sorted({(c.time, c.base) for c in contrasts})), by)

@@ -1,6 +1,5 @@
 """Effects where there should be none, and the headline with less of the data."""
 
-import weakref
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -171,14 +170,14 @@ def fit_at_level(design: Design, outcome: Outcome, level: str) -> CohortTime:
 
 def _cells_at(design: Design, outcome: Outcome, level: str, contrasts: tuple[Contrast, ...]) -> Cells:
     """Cells by cluster of another level. They are built once for all levels, by numbers in the order of the labels."""
-    key = (id(design.panel), outcome, contrasts, design.cluster, design.study.design.strata, LEVELS)
-    panel, cells = design.cells.get(key, (lambda: None, None))
-    if panel() is not design.panel:
+
+    def build() -> Cells:
         labels = {f"by_{other}": level_labels(design, outcome, other) for other in LEVELS if other in design.panel}
         numbers = {name: pd.factorize(values, sort=True)[0] for name, values in labels.items()}
         split = replace(design, panel=design.panel.assign(**numbers))
-        cells = headline_cells(split, outcome, contrasts, (*design.study.design.strata, *numbers))
-        design.cells[key] = weakref.ref(design.panel), cells
+        return headline_cells(split, outcome, contrasts, (*design.study.design.strata, *numbers))
+
+    cells = design.keep(("levels", outcome, contrasts, design.cluster, design.study.design.strata), build)
     return replace(cells, rows=cells.rows.assign(cluster=cells.rows[f"by_{level}"]))
 
 
