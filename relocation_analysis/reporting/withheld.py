@@ -86,6 +86,15 @@ def gather_withheld(chapters: "dict[str, NotebookNode]") -> "pd.DataFrame":
     return first.sort_index()[list(COLUMNS)].reset_index(drop=True)
 
 
+def copy_notebook(notebook: "NotebookNode") -> "NotebookNode":
+    """A deep copy but for the rows that chapters published, which are most of a notebook and which nobody changes."""
+    from copy import deepcopy
+
+    data = (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+    published = [found[META] for found in data if found.get(META, {}).get("kind") == "records"]
+    return deepcopy(notebook, {id(meta): meta for meta in published})
+
+
 def refuse_unreleased(notebook: "NotebookNode", study: "Study", chapter: str = "") -> "NotebookNode":
     """A copy of an executed chapter in which only exhibits speak, all of them released under the rule of the study.
 
@@ -96,12 +105,10 @@ def refuse_unreleased(notebook: "NotebookNode", study: "Study", chapter: str = "
     ------
     ChapterError : an exhibit was released under another rule than the study's, or under none.
     """
-    from copy import deepcopy
-
     from relocation_analysis.reporting.execute import ChapterError
     from relocation_analysis.reporting.rule import rule_of
 
-    stamp, notebook = rule_of(study).stamp, deepcopy(notebook)
+    stamp, notebook = rule_of(study).stamp, copy_notebook(notebook)
     for cell in notebook.cells:
         for position, output in enumerate(cell.get("outputs", ())):
             meta = output.get("data", {}).get(META)
@@ -120,11 +127,9 @@ def strip_outputs(notebook: "NotebookNode", study: "Study") -> "NotebookNode":
     Its exhibits stay if the study's rule released them; of an error stay its type and, of the package's own errors, what must
     hold. What was found, with its example, is said on the terminal only.
     """
-    from copy import deepcopy
-
     from relocation_analysis.reporting.rule import rule_of
 
-    stamp, notebook = rule_of(study).stamp, deepcopy(notebook)
+    stamp, notebook = rule_of(study).stamp, copy_notebook(notebook)
     if stamp == "public":
         return notebook
     for cell in notebook.cells:
