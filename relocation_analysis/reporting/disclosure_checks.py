@@ -13,6 +13,7 @@ from relocation_analysis.estimation.specification_curve import CHOICES, check_sp
 from relocation_analysis.language import _
 from relocation_analysis.reporting import withheld
 from relocation_analysis.reporting.disclosure_means import release_balance
+from relocation_analysis.reporting.once import once
 from relocation_analysis.reporting.rule import kept, release_clusters, round_count
 
 SHARES = ("coverage", "power", "specifications", "common_support")
@@ -29,6 +30,7 @@ def release_checks(checks: list[Check]) -> list[Check]:
     return list(checks) if kept().public else [_release(check) for check in checks]
 
 
+@once
 def _release(check: Check) -> Check:
     if check.thin:
         return _withhold(check, check.thin)

@@ -4,6 +4,8 @@ While a chapter runs, everything that is withheld is noted here. An exhibit take
 them, with the stamp of the rule that it was released under. The driver looks at the stamps before anything is written.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from relocation_analysis.language import _, mark
@@ -22,6 +24,7 @@ NOT_AN_EXHIBIT = mark("withheld: not an exhibit")
 
 _notes: list[dict] = []
 _noted: set[tuple] = set()
+_listening: list[list[tuple]] = []
 
 
 def note(what: str, reason: str, **keys) -> None:
@@ -33,11 +36,30 @@ def note(what: str, reason: str, **keys) -> None:
     reason : "few_units", "few_clusters", "no_error", "complement", "names" or "not_an_exhibit".
     keys : of `KEYS`, what identifies it; never a value. A step of the flow and the name of a check stand as `aggregation`.
     """
+    for heard in _listening:
+        heard.append((what, reason, keys))
     entry = {name: _plain(keys.get(name)) for name in KEYS} | {"what": what, "reason": reason}
     key = tuple(entry.values())
     if key not in _noted:
         _noted.add(key)
         _notes.append({name: value for name, value in entry.items() if value not in ("", None)})
+
+
+@contextmanager
+def listening() -> Iterator[list[tuple]]:
+    """A list of what is noted inside the block, also where it was noted before, for `repeat`."""
+    heard: list[tuple] = []
+    _listening.append(heard)
+    try:
+        yield heard
+    finally:
+        _listening.pop()
+
+
+def repeat(heard: Iterable[tuple]) -> None:
+    """Note again what was heard."""
+    for what, reason, keys in heard:
+        note(what, reason, **keys)
 
 
 def _plain(value):
