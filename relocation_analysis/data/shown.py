@@ -8,6 +8,11 @@ from relocation_analysis.language import _
 WITHHELD = "[c]"  # confidential: official statistics write it so
 
 
+def round_shown(count: float, threshold: float, base: int) -> int | None:
+    """A count as a multiple of `base`; None where it is below the threshold or not known, and so is not shown."""
+    return base * round(count / base) if math.isfinite(count) and count >= threshold else None
+
+
 @dataclass(frozen=True)
 class Shown:
     """A rule for the numbers of people that stand in a sentence.
@@ -32,7 +37,8 @@ class Shown:
         """A count as a number; None where it is not said."""
         if not self.threshold:
             return float(n)
-        return None if n < self.threshold else float(self.base * round(n / self.base))
+        rounded = round_shown(n, self.threshold, self.base)
+        return None if rounded is None else float(rounded)
 
     def share(self, part: float, whole: float, form: str = "{:.1%}", value: float | None = None) -> str:
         """A part of a count: "12.3%" by `form` where all is said (`value` instead, where it is weighted).

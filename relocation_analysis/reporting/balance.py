@@ -32,8 +32,8 @@ def plot_balance(
     Parameters
     ----------
     balance : covariate, difference (standardised, treated minus comparison); one row a covariate. A covariate
-        without a difference is left out. With a column `fewest`, the fewest units that a mean of the row tells of, a
-        difference of too few is withheld.
+        without a difference is left out. Where data are not public also `fewest`, the fewest units that a mean of the
+        row tells of: a difference of too few is withheld.
     codebook : labels those covariates that are outcomes.
     name : the end of the figure's id where another figure of the report has the default one.
 

@@ -15,6 +15,7 @@ from relocation_analysis.reporting import withheld
 from relocation_analysis.reporting.disclosure_checks import release_checks, release_curve
 from relocation_analysis.reporting.disclosure_flow import release_flow
 from relocation_analysis.reporting.disclosure_means import release_balance, release_means
+from relocation_analysis.reporting.once import once
 from relocation_analysis.reporting.rule import (
     NAMES,
     Rule,
@@ -58,6 +59,11 @@ def release_effects(effects: Effects) -> Effects:
         return effects
     if kept().public:
         return Effects(table.assign(withheld=""), None, None)
+    return _release(effects)
+
+
+@once
+def _release(effects: Effects) -> Effects:
     effects = _without_names(effects)
     table = effects.table.assign(withheld=_reasons(effects))
     _note_rows(table[table["withheld"].ne("")], "effect")

@@ -12,7 +12,8 @@ from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.specification_curve import CHOICES, check_specifications
 from relocation_analysis.language import _
 from relocation_analysis.reporting import withheld
-from relocation_analysis.reporting.disclosure_means import release_balance
+from relocation_analysis.reporting.disclosure_means import release_balance, require_fewest
+from relocation_analysis.reporting.once import once
 from relocation_analysis.reporting.rule import kept, release_clusters, round_count
 
 SHARES = ("coverage", "power", "specifications", "common_support")
@@ -29,6 +30,7 @@ def release_checks(checks: list[Check]) -> list[Check]:
     return list(checks) if kept().public else [_release(check) for check in checks]
 
 
+@once
 def _release(check: Check) -> Check:
     if check.thin:
         return _withhold(check, check.thin)
@@ -97,7 +99,7 @@ def _leave_one_out(check: Check) -> Check:
 
 def _balance(check: Check) -> Check:
     """The largest difference of those that may be shown."""
-    if check.table is None or "fewest" not in check.table:
+    if check.table is None:
         return check
     if "stayed" not in check.table:
         return replace(check, table=_offer_balance(check.table))
@@ -107,6 +109,7 @@ def _balance(check: Check) -> Check:
 
 
 def _offer_balance(table: pd.DataFrame) -> pd.DataFrame:
+    require_fewest(table)
     few = table["fewest"].lt(kept().threshold)
     for name in table.loc[few, "covariate"]:
         withheld.note("balance", "few_units", subgroup=name)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.reporting import withheld
+from relocation_analysis.reporting.once import once
 from relocation_analysis.reporting.rule import kept, round_count
 
 FILE = "file"  # the first step, which drops nobody by construction
@@ -21,6 +22,11 @@ def release_flow(flow: pd.DataFrame) -> pd.DataFrame:
     """
     if kept().public or flow.empty:
         return flow
+    return _release(flow)
+
+
+@once
+def _release(flow: pd.DataFrame) -> pd.DataFrame:
     parts = [_release_outcome(group) for _, group in flow.groupby("outcome", sort=False, dropna=False)]
     return pd.concat(parts).loc[flow.index]
 

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.errors import InputError
+from relocation_analysis.language import _
 from relocation_analysis.reporting import withheld
 from relocation_analysis.reporting.rule import NAMES, is_part_safe, kept, release_share, round_count
 
@@ -38,15 +40,20 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
 
     Where that is one level of a trait only, the others would give it away, and the smallest of them is missing, too. Levels that
     are names of places or people are left out.
+
+    Raises
+    ------
+    InputError : nothing says how few each mean tells of, so that nothing could be withheld.
     """
-    if kept().public or "fewest" not in balance:
+    if kept().public:
         return balance
+    require_fewest(balance)
     trait = balance["covariate"].astype(str).str.split("=").str[0].where(balance["covariate"].astype(str).str.contains("="))
     for name in sorted(set(trait[trait.isin(NAMES)])):
         withheld.note("balance", "names", subgroup=name)
     balance, trait = balance[~trait.isin(NAMES)], trait[~trait.isin(NAMES)]
     few = balance["fewest"].lt(kept().threshold)
-    for _, levels in balance.groupby(trait):
+    for _trait, levels in balance.groupby(trait):
         hidden = few.loc[levels.index]
         if hidden.sum() == 1 and len(levels) > 1:
             few.loc[levels.loc[~hidden, "fewest"].idxmin()] = True
@@ -55,3 +62,13 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     held = [name for name in ("moved", "stayed", "difference") if name in balance]
     numbers = {name: balance[name].astype(float).round(2 if name == "difference" else 3).mask(few) for name in held}
     return balance.assign(**numbers, fewest=balance["fewest"].astype(float).map(round_count))
+
+
+def require_fewest(balance: pd.DataFrame) -> None:
+    """Stop unless a table of balance says how few each mean tells of."""
+    if "fewest" not in balance:
+        raise InputError(
+            _("{what} must have the columns {columns}", what=_("A table of balance"), columns="fewest"),
+            _("{n} missing, the first {column}", n=1, column=repr("fewest")),
+            _("pass the table as it was made"),
+        )

@@ -261,7 +261,7 @@ def frame_to_json(frame: "pd.DataFrame") -> dict:
     return {
         "columns": [str(c) for c in frame.columns],
         "dtypes": [str(t) for t in frame.dtypes],
-        "rows": [[_plain(x) for x in row] for row in frame.itertuples(index=False, name=None)],
+        "rows": list(map(list, zip(*(_plain_values(column) for _name, column in frame.items()), strict=True))),
     }
 
 
@@ -273,11 +273,11 @@ def frame_from_json(data: dict) -> "pd.DataFrame":
     return frame.astype(dict(zip(data["columns"], data["dtypes"])))
 
 
-def _plain(value):
-    import pandas as pd
+def _plain_values(column: "pd.Series") -> list:
+    return [None if missing else _plain(value) for value, missing in zip(column, column.isna(), strict=True)]
 
-    if pd.isna(value):
-        return None
+
+def _plain(value):
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and math.isinf(value):
         return str(value)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.estimation.effects import Effects
-from relocation_analysis.reporting.disclosure import release_effects
 from relocation_analysis.reporting.rule import kept
 
 EXPOSURE_COLUMNS = (
@@ -27,6 +26,8 @@ def release_exposures(exposures: Effects) -> pd.DataFrame:
     DataFrame. Withheld rows keep their names, their `benchmark` and the reason. What a restricted study derives from its counts
     and errors has no more digits than it needs: mean exposure one decimal, power two, the detectable effect two significant ones.
     """
+    from relocation_analysis.reporting.disclosure import release_effects
+
     table = release_effects(exposures).table.rename(columns={"event_time": "through"})
     if kept().public:
         return table[list(EXPOSURE_COLUMNS)]

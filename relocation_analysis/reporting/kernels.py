@@ -107,6 +107,10 @@ class Kernels:
 
             _async_is_alive = is_alive
 
+            async def _async_interrupt_kernel(self):
+                if not self.shutting_down:  # else it is killed next, and an interrupt would only make it complain before
+                    await super()._async_interrupt_kernel()
+
         return Kernel
 
     def release(self, started: list) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from relocation_analysis.language import _, speaking
@@ -11,7 +12,7 @@ from relocation_analysis.paths import NOTEBOOKS
 from relocation_analysis.reporting import placing, provenance
 from relocation_analysis.reporting.placing import FAILED, RUN, read_run
 from relocation_analysis.reporting.province_reports import NATIONAL, READ, list_runs, read_reports
-from relocation_analysis.reporting.report import check_formats, is_current, write_outputs
+from relocation_analysis.reporting.report import check_formats, is_current, write_record
 
 FEWEST = 2
 STAGE = "reports"  # where the notebook finds copies of what provinces published
@@ -79,6 +80,7 @@ def inputs_key(study, out: Path) -> str:
 def _write(study, out: Path, folder: Path, formats, progress) -> None:
     """Run, render and put in place, under the lock of the folder; the reports of provinces are those that were copied."""
     from relocation_analysis.reporting.execute import Progress
+    from relocation_analysis.reporting.national_synthesis import SYNTHESIS_COLUMNS
 
     started, clock = datetime.now(UTC), time.perf_counter()
     progress = progress or Progress()
@@ -86,7 +88,9 @@ def _write(study, out: Path, folder: Path, formats, progress) -> None:
         with placing.writing(folder), placing.draft_beside(folder) as stage, placing.draft_beside(folder) as draft:
             _stage(study, out, stage)
             key = fingerprint(study, stage / STAGE, formats)
-            _write_record(study, stage, draft, folder, formats, progress, inputs_key(study, stage / STAGE))
+            columns = {"synthesis": (*SYNTHESIS_COLUMNS, "chapter")}
+            join = partial(_join, study, data=inputs_key(study, stage / STAGE))
+            write_record(study, partial(_run, study, stage, progress), join, draft, folder, formats, columns)
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
             run = {"fingerprint": key, "study": study.name, "province": NATIONAL, "language": study.language}
             run |= {"code": provenance.code_version(), "started": started.isoformat(), "seconds": round(time.perf_counter() - clock, 2)}
@@ -109,27 +113,12 @@ def _stage(study, out: Path, stage: Path) -> None:
         shutil.copyfile(study.file, stage / Path(study.file).name)
 
 
-def _write_record(study, stage: Path, draft: Path, folder: Path, formats, progress, data: str) -> None:
-    """Run the notebook and write every output into `draft`; on failure keep the notebook in `folder`."""
-    import nbformat
-
-    from relocation_analysis.reporting import execute, render, withheld
-    from relocation_analysis.reporting.national_synthesis import SYNTHESIS_COLUMNS
+def _run(study, stage: Path, progress) -> dict:
+    from relocation_analysis.reporting.execute import run_chapters
 
     origin = Path(study.origin).name if study.origin.endswith(".toml") else study.origin
     parameters = {"study": origin, "language": study.language, "parameters": study.changed, "reports": STAGE}
-    notebook = None
-    try:
-        found = execute.run_chapters({NATIONAL: NOTEBOOKS / f"{NATIONAL}.ipynb"}, parameters, stage, progress)
-        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in found.items()}
-        notebook = _join(study, chapters, data)
-        write_outputs(chapters, notebook, draft, formats, {"synthesis": (*SYNTHESIS_COLUMNS, "chapter")})
-    except (execute.ChapterError, render.RenderError) as error:
-        failed = getattr(error, "notebook", None) or notebook
-        if failed is not None:
-            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
-            error.add_note(_("The notebook is kept: {path}", path=placing.keep_failed(draft, folder)))
-        raise
+    return run_chapters({NATIONAL: NOTEBOOKS / f"{NATIONAL}.ipynb"}, parameters, stage, progress)
 
 
 def _join(study, chapters: dict, data: str):

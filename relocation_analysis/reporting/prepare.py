@@ -1,6 +1,5 @@
 """What happens to the joined notebook before it is set: numbers, references, folded code, the abstract in its place."""
 
-import copy
 import re
 
 import nbformat
@@ -10,6 +9,7 @@ from relocation_analysis.errors import nearest
 from relocation_analysis.language import _, speaking
 from relocation_analysis.reporting.execute import exhibits_of
 from relocation_analysis.reporting.exhibits import META
+from relocation_analysis.reporting.withheld import copy_notebook
 
 REFERENCE = re.compile(r"(?<![\w@\\])@((?:fig|tbl|sec)-[a-z0-9]+(?:[-_][a-z0-9]+)*)", re.ASCII)
 CITATION = re.compile(r"(?<![\w@\\])-?@\{?[A-Za-z_][\w:.#$%&+?<>~/-]*")
@@ -24,14 +24,15 @@ class RenderError(RuntimeError):
 
 def prepare(notebook: NotebookNode) -> NotebookNode:
     """A copy with numbered exhibits, resolved references, folded code, a place for works cited and, in the metadata under
-    `relocation.abstract`, the abstract."""
-    notebook = copy.deepcopy(notebook)
+    `relocation.abstract`, the abstract; without the rows that chapters published, which no page shows."""
+    notebook = copy_notebook(notebook)
     labels = number_exhibits(notebook) | number_sections(notebook)
     for holder, key in _texts(notebook):
         holder[key] = resolve_references(holder[key], labels)
     cited = any(CITATION.search(CODE.sub("", holder[key])) for holder, key in _texts(notebook))
     notebook.metadata.relocation["abstract"] = _lift_abstract(notebook)
     _fold_code(notebook)
+    _drop_records(notebook)
     if cited:
         title = _("References")
         cell = nbformat.v4.new_markdown_cell(f"# {title} {{.unnumbered}}\n\n::: {{#refs lang=en}}\n:::", id="references")
@@ -75,7 +76,7 @@ def number_sections(notebook: NotebookNode) -> dict[str, str]:
 
 def labelled(chapters: dict[str, NotebookNode], language: str) -> list[dict]:
     """META of every figure and table of the chapters, each with the label it will have in the report."""
-    chapters = [copy.deepcopy(chapter) for chapter in chapters.values()]
+    chapters = [copy_notebook(chapter) for chapter in chapters.values()]
     joined = NotebookNode(cells=[cell for chapter in chapters for cell in chapter.cells])
     with speaking(language):
         number_exhibits(joined)
@@ -149,6 +150,12 @@ def _fold_code(notebook: NotebookNode) -> None:
         if any(kind != "records" for kind in kinds):
             cell.metadata["code"] = "\n\n".join(waiting).strip()
             waiting = []
+
+
+def _drop_records(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data", {}).get(META, {}).get("kind") != "records"]
 
 
 def _end_of_chapters(notebook: NotebookNode) -> int:

@@ -121,6 +121,7 @@ class ReportExporter(TemplateExporter):
 
     bibliography = Unicode(str(BIBLIOGRAPHY), help="BibTeX file of the works cited").tag(config=True)
     template_extension = ".md.j2"
+    optimistic_validation = True  # once, behind the last preprocessor
     exclude_input_prompt = True
 
     @default("extra_template_basedirs")

@@ -4,6 +4,7 @@ import json
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from relocation_analysis.errors import unknown_name
@@ -101,7 +102,9 @@ def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner
     progress = progress or Progress()
     try:
         with writing(folder), placing.draft_beside(folder) as draft, speaking(study.language):
-            _write_record(study, plan, draft, formats, progress, runner, folder, run["data"]["rows"])
+            run_plan = partial(_run, study, plan, progress, runner)
+            join = partial(_join, study, plan, data=run["data"]["rows"])
+            write_record(study, run_plan, join, draft, folder, formats)
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
             run |= {"study": study.name, "province": study.province, "language": study.language}
             run |= {"code": provenance.code_version(), "started": started.isoformat(), "origin": provenance.origin(study)}
@@ -113,18 +116,24 @@ def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner
         progress.close()
 
 
-def _write_record(study, plan: list, draft: Path, formats, progress, runner, folder: Path, data: str) -> None:
-    """Run the chapters and write every output into `draft`; on failure keep the notebook in `folder`."""
+def write_record(study, run, join, draft: Path, folder: Path, formats, columns: dict | None = None) -> None:
+    """Run notebooks and write every output into `draft`; on failure keep the notebook in `folder`.
+
+    Parameters
+    ----------
+    run : runs them: chapter -> executed notebook.
+    join : makes one record of what may be shown of them.
+    columns : of `write_outputs`.
+    """
     import nbformat
 
     from relocation_analysis.reporting import execute, render, withheld
 
     notebook = None
     try:
-        found = _run(study, plan, progress, runner)
-        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in found.items()}
-        notebook = _join(study, plan, chapters, data)
-        write_outputs(chapters, notebook, draft, formats)
+        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in run().items()}
+        notebook = join(chapters)
+        write_outputs(chapters, notebook, draft, formats, columns)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
@@ -174,7 +183,7 @@ def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
     return run_chapters(paths, parameters, folder, progress, runner=runner)
 
 
-def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str | None = None):
+def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str):
     """The record: the chapters that ran, a sentence for each that did not, the last page."""
     from relocation_analysis.reporting import execute, render
 

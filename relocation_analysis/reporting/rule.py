@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relocation_analysis.data.shown import round_shown
 from relocation_analysis.language import speak
 from relocation_analysis.reporting import withheld
 
@@ -66,7 +67,8 @@ def round_count(count: float) -> float:
     """A count rounded to the rule's base, NaN below the threshold; exact if public. Nothing is written into the log."""
     if _kept.public:
         return count
-    return math.nan if not math.isfinite(count) or count < _kept.threshold else _kept.base * round(count / _kept.base)
+    rounded = round_shown(count, _kept.threshold, _kept.base)
+    return math.nan if rounded is None else rounded
 
 
 def release_count(count: float) -> float:
@@ -84,8 +86,8 @@ def release_clusters(clusters: float) -> float:
     """
     if _kept.public:
         return clusters
-    few = not math.isfinite(clusters) or clusters < _kept.clusters
-    return math.nan if few else max(_kept.base, _kept.base * round(clusters / _kept.base))
+    rounded = round_shown(clusters, _kept.clusters, _kept.base)
+    return math.nan if rounded is None else max(_kept.base, rounded)
 
 
 def is_part_safe(part: float, total: float) -> bool:
@@ -101,4 +103,4 @@ def release_share(share: float, total: float) -> float:
         if math.isfinite(share):
             withheld.note("share", "few_units")
         return math.nan
-    return min(1.0, round(_kept.base * round(share * total / _kept.base) / round_count(total), 4))
+    return min(1.0, round(round_shown(share * total, 0, _kept.base) / round_count(total), 4))

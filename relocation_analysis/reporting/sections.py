@@ -19,7 +19,7 @@ from relocation_analysis.reporting import wording
 from relocation_analysis.reporting.balance import plot_balance
 from relocation_analysis.reporting.check_tables import tabulate_errors
 from relocation_analysis.reporting.curve import plot_specifications
-from relocation_analysis.reporting.disclosure import is_part_safe, kept, release_clusters, release_count, release_share, round_count
+from relocation_analysis.reporting.disclosure import kept, release_clusters, release_count, release_share, round_count
 from relocation_analysis.reporting.exhibits import Figure, Prose, Table
 from relocation_analysis.reporting.forest import plot_forest
 from relocation_analysis.reporting.released import (
@@ -199,9 +199,9 @@ def tabulate_offer_balance(design: Design, checks: list[Check]) -> Table | Prose
 
 
 def _balance_row(row: dict, was: dict) -> tuple[str, ...]:
-    """One trait. A mean between 0 and 1 may be a share: it is shown where neither its part nor the rest is too small a count."""
-    n, mean = release_count(row["n_units"]), row["mean_not_offered"]
-    if n != n or (0 <= mean <= 1 and not is_part_safe(mean * n, n)):
+    """One trait. Whether its mean tells of few was decided where the values were: of a trait of 0 and 1 by the fewer of the two."""
+    n = release_count(row["n_units"])
+    if n != n:
         return wording.label_covariate(row["covariate"]), *[wording.WITHHELD] * 5, show_count(n)
     numbers = [wording.WITHHELD if is_lost(row[name], was[name]) else write(row[name]) for name, write in BALANCE.items()]
     return wording.label_covariate(row["covariate"]), *numbers, show_count(n)

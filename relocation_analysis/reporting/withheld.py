@@ -4,6 +4,8 @@ While a chapter runs, everything that is withheld is noted here. An exhibit take
 them, with the stamp of the rule that it was released under. The driver looks at the stamps before anything is written.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from relocation_analysis.language import _, mark
@@ -22,6 +24,7 @@ NOT_AN_EXHIBIT = mark("withheld: not an exhibit")
 
 _notes: list[dict] = []
 _noted: set[tuple] = set()
+_listening: list[list[tuple]] = []
 
 
 def note(what: str, reason: str, **keys) -> None:
@@ -33,11 +36,30 @@ def note(what: str, reason: str, **keys) -> None:
     reason : "few_units", "few_clusters", "no_error", "complement", "names" or "not_an_exhibit".
     keys : of `KEYS`, what identifies it; never a value. A step of the flow and the name of a check stand as `aggregation`.
     """
+    for heard in _listening:
+        heard.append((what, reason, keys))
     entry = {name: _plain(keys.get(name)) for name in KEYS} | {"what": what, "reason": reason}
     key = tuple(entry.values())
     if key not in _noted:
         _noted.add(key)
         _notes.append({name: value for name, value in entry.items() if value not in ("", None)})
+
+
+@contextmanager
+def listening() -> Iterator[list[tuple]]:
+    """A list of what is noted inside the block, also where it was noted before, for `repeat`."""
+    heard: list[tuple] = []
+    _listening.append(heard)
+    try:
+        yield heard
+    finally:
+        _listening.pop()
+
+
+def repeat(heard: Iterable[tuple]) -> None:
+    """Note again what was heard."""
+    for what, reason, keys in heard:
+        note(what, reason, **keys)
 
 
 def _plain(value):
@@ -86,6 +108,15 @@ def gather_withheld(chapters: "dict[str, NotebookNode]") -> "pd.DataFrame":
     return first.sort_index()[list(COLUMNS)].reset_index(drop=True)
 
 
+def copy_notebook(notebook: "NotebookNode") -> "NotebookNode":
+    """A deep copy but for the rows that chapters published, which are most of a notebook and which nobody changes."""
+    from copy import deepcopy
+
+    data = (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+    published = [found[META] for found in data if found.get(META, {}).get("kind") == "records"]
+    return deepcopy(notebook, {id(meta): meta for meta in published})
+
+
 def refuse_unreleased(notebook: "NotebookNode", study: "Study", chapter: str = "") -> "NotebookNode":
     """A copy of an executed chapter in which only exhibits speak, all of them released under the rule of the study.
 
@@ -96,12 +127,10 @@ def refuse_unreleased(notebook: "NotebookNode", study: "Study", chapter: str = "
     ------
     ChapterError : an exhibit was released under another rule than the study's, or under none.
     """
-    from copy import deepcopy
-
     from relocation_analysis.reporting.execute import ChapterError
     from relocation_analysis.reporting.rule import rule_of
 
-    stamp, notebook = rule_of(study).stamp, deepcopy(notebook)
+    stamp, notebook = rule_of(study).stamp, copy_notebook(notebook)
     for cell in notebook.cells:
         for position, output in enumerate(cell.get("outputs", ())):
             meta = output.get("data", {}).get(META)
@@ -120,11 +149,9 @@ def strip_outputs(notebook: "NotebookNode", study: "Study") -> "NotebookNode":
     Its exhibits stay if the study's rule released them; of an error stay its type and, of the package's own errors, what must
     hold. What was found, with its example, is said on the terminal only.
     """
-    from copy import deepcopy
-
     from relocation_analysis.reporting.rule import rule_of
 
-    stamp, notebook = rule_of(study).stamp, deepcopy(notebook)
+    stamp, notebook = rule_of(study).stamp, copy_notebook(notebook)
     if stamp == "public":
         return notebook
     for cell in notebook.cells:

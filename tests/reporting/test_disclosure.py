@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.data.study import read_study
+from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.design import FLOW_COLUMNS
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
@@ -213,6 +214,17 @@ def test_balance_hides_a_level_of_few_with_the_next_smallest():
     shown = disclosure.release_balance(balance)
     assert shown["covariate"].tolist() == ["t=a", "t=b", "t=c", "age"]
     assert shown["difference"].tolist() == pytest.approx([np.nan, np.nan, 0.12, 0.12], nan_ok=True)
+
+
+def test_balance_that_does_not_say_how_few_it_tells_of_is_refused_unless_data_are_public():
+    balance = pd.DataFrame({"covariate": ["age"], "moved": 0.2, "stayed": 0.3, "difference": 0.123})
+    with pytest.raises(InputError, match="A table of balance must have the columns fewest"):
+        disclosure.release_balance(balance)
+    for table in (balance, balance.drop(columns="stayed")):
+        with pytest.raises(InputError, match="A table of balance must have the columns fewest"):
+            disclosure.release_checks([check("balance", table=table)])
+    disclosure.keep(Rule(public=True))
+    assert disclosure.release_balance(balance) is balance
 
 
 # ---- checks

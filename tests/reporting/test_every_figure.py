@@ -179,7 +179,7 @@ def test_one_row_and_no_interval_at_all_are_drawn(effects, codebook, means, curv
         plot_headlines(single, codebook, ["offfarm_wage"])
         plot_estimators(single, "offfarm_wage", codebook)
         plot_raw_trends(means[means["cohort"].eq(2016) & means["time"].eq(2016)], "offfarm_wage", codebook)
-        plot_balance(pd.DataFrame({"covariate": ["age"], "difference": [0.0]}), codebook)
+        plot_balance(pd.DataFrame({"covariate": ["age"], "difference": [0.0], "fewest": [400]}), codebook)
         plot_specifications(curve.head(1), "offfarm_wage", codebook)
         plot_flow(flow.head(1), codebook, "offfarm_wage")
         check_places(drawn, monkeypatch)

@@ -19,7 +19,7 @@ from relocation_analysis.reporting.released import released
 from relocation_analysis.reporting.trends import draw_raw_trends, plot_raw_trends
 
 UNIVERSAL = {"estimator": "callaway_santanna_universal", "aggregation": "event_time"}
-BALANCE = pd.DataFrame({"covariate": ["sex=female", "age", "remoteness"], "difference": [0.02, -0.15, 0.62]})
+BALANCE = pd.DataFrame({"covariate": ["sex=female", "age", "remoteness"], "difference": [0.02, -0.15, 0.62], "fewest": 400})
 
 
 @pytest.fixture

@@ -95,6 +95,18 @@ def test_two_abstracts_stop_the_report_in_its_language(record):
         prepare.prepare(report)
 
 
+def test_rows_that_a_chapter_published_are_not_copied_and_on_no_page():
+    meta = {"kind": "records", "effects": {"rows": [[1.0]]}}
+    output = nbformat.v4.new_output("display_data", data={prepare.META: meta})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("ra.publish()", outputs=[output])])
+    notebook.metadata.relocation = {"language": "en"}
+    prepared = prepare.prepare(notebook)
+    assert prepared.cells[0].outputs == [] and notebook.cells[0].outputs[0].data[prepare.META] == meta
+    copied = prepare.copy_notebook(notebook)
+    assert copied == notebook and copied.cells[0].outputs[0].data is not output.data
+    assert copied.cells[0].outputs[0].data[prepare.META] is notebook.cells[0].outputs[0].data[prepare.META]
+
+
 def test_preparing_leaves_the_record_as_it_was(record):
     report = record.make_record("en")
     before = copy.deepcopy(report)

@@ -194,7 +194,7 @@ def test_take_up_of_nearly_all_or_nearly_nobody_is_withheld_with_the_effect_that
 
 def test_a_balance_of_few_is_withheld():
     table = pd.DataFrame({"covariate": ["lit", "rare", "age"], "mean_not_offered": [0.5, 0.007, 41.5], "difference": 0.1,
-                          "std_error": 0.05, "p_value": 0.2, "n_units": [500, 500, 8], "p_adjusted": 0.6})  # fmt: skip
+                          "std_error": 0.05, "p_value": 0.2, "n_units": [500, 500, 8], "p_adjusted": 0.6, "fewest": [240, 3, 4]})  # fmt: skip
     shown = sections.tabulate_offer_balance(None, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
     assert shown.rows == (
         ("Lit", "0.500", "0.100", "0.050", ".200", ".600", "500"),
@@ -202,3 +202,10 @@ def test_a_balance_of_few_is_withheld():
         ("Age (years)", *["[c]"] * 6),
     )
     assert "a count below 10" in shown.note
+
+
+def test_a_mean_between_zero_and_one_that_is_no_share_is_shown():
+    table = pd.DataFrame({"covariate": ["index"], "mean_not_offered": [0.007], "difference": 0.1, "std_error": 0.05, "p_value": 0.2,
+                          "n_units": [500], "p_adjusted": 0.6, "fewest": [240]})  # fmt: skip
+    shown = sections.tabulate_offer_balance(None, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
+    assert shown.rows == (("Index", "0.007", "0.100", "0.050", ".200", ".600", "500"),)
