@@ -95,7 +95,8 @@ def _stoppable() -> Iterator[None]:
 
 
 def _skip(job: Job, progress: BatchProgress) -> Ended:
-    with suppress(OSError):
+    with suppress(OSError, placing.WriteError):
+        placing.clear_leftovers(job.folder, job.study.province)
         (job.folder / placing.FAILED).unlink(missing_ok=True)  # of a try between this report and now
     progress.job_done(job.name, _("unchanged"), 0)
     return Ended(job.name, UNCHANGED)

@@ -101,6 +101,13 @@ def claim(folder: Path, province: str | None, wait: bool = True, say=None) -> It
         lock.release()
 
 
+def clear_leftovers(folder: Path, province: str | None) -> None:
+    """Clear away what a run that was killed left beside a report, unless another run is at it."""
+    if any(folder.parent.glob(f".draft-{folder.name}-*")) or _aside(folder).exists():
+        with suppress(BusyError), claim(folder, province, wait=False):
+            pass
+
+
 def lock_file(folder: Path) -> Path:
     """The lock of a report's folder, in one hidden place of its study."""
     return folder.parent.parent / ".locks" / f"{folder.parent.name}.{folder.name}"
@@ -171,13 +178,18 @@ def put_in_place(draft: Path, folder: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file that is there whole or as it was."""
-    draft = path.with_name(f".draft-{path.name}-{secrets.token_hex(4)}")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write a text file that is there whole or as it was. What a run that was killed left beside it goes."""
+    lock = path.parent / ".locks" / path.name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        for draft in path.parent.glob(f".draft-{path.name}-*"):
+            draft.unlink()
+        draft = path.with_name(f".draft-{path.name}-{secrets.token_hex(4)}")
+        try:
+            draft.write_text(text, encoding="utf-8", newline="\n")
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def keep_failed(draft: Path, folder: Path) -> Path:

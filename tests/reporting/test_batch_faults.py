@@ -51,6 +51,11 @@ def one_chapter(tmp_path):
     return write
 
 
+def hear_ctrl_c() -> None:
+    """A process in the background of a shell is started deaf to Ctrl-C; here it is to hear it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Driver:
     """A batch in a process of its own, whose kernels can be told by a mark in their environment."""
 
@@ -59,7 +64,7 @@ class Driver:
         command = [sys.executable, str(HERE / "tiny_batch.py"), str(chapters), "batch", "--provinces", ",".join(names)]
         command += ["--format", "html", "--workers", "2", "--out", str(out), *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        env=os.environ | {"RELOCATION_MARK": self.mark}, **settings)  # fmt: skip
+                                        env=os.environ | {"RELOCATION_MARK": self.mark}, **{"preexec_fn": hear_ctrl_c} | settings)  # fmt: skip
 
     def finish(self, seconds: float = 300) -> tuple[int, str]:
         said, _none = self.process.communicate(timeout=seconds)

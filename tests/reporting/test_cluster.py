@@ -221,7 +221,8 @@ def test_ctrl_c_takes_the_jobs_back_and_ends_their_kernels(scheduler, workers, t
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "only.ipynb")
     (worker,) = workers(1, folder)
     command = [sys.executable, str(HERE / "tiny_batch.py"), str(folder), "batch", "--provinces", NAMES, "--scheduler", scheduler]
-    driver = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    driver = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # deaf to it in the background of a shell
     end = time.monotonic() + 120
     while not (kernels := kernels_of(worker)) and time.monotonic() < end:
         time.sleep(0.1)

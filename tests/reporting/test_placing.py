@@ -160,6 +160,7 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path):
 
 
 def test_a_text_file_is_there_whole_or_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / ".draft-index.html-1234").write_text("of a run that was killed")
     write_whole(tmp_path / "index.html", "one")
 
     def fail(*_):
@@ -168,4 +169,4 @@ def test_a_text_file_is_there_whole_or_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space left"):
         write_whole(tmp_path / "index.html", "two")
-    assert contents(tmp_path) == {"index.html": "one"}
+    assert contents(tmp_path) == {"index.html": "one", ".locks/index.html": ""}
