@@ -9,7 +9,7 @@ from relocation_analysis.errors import nearest
 from relocation_analysis.language import _, speaking
 from relocation_analysis.reporting.execute import exhibits_of
 from relocation_analysis.reporting.exhibits import META
-from relocation_analysis.reporting.withheld import copy_notebook
+from relocation_analysis.reporting.gate import copy_notebook
 
 REFERENCE = re.compile(r"(?<![\w@\\])@((?:fig|tbl|sec)-[a-z0-9]+(?:[-_][a-z0-9]+)*)", re.ASCII)
 CITATION = re.compile(r"(?<![\w@\\])-?@\{?[A-Za-z_][\w:.#$%&+?<>~/-]*")

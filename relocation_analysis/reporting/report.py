@@ -127,17 +127,17 @@ def write_record(study, run, join, draft: Path, folder: Path, formats, columns: 
     """
     import nbformat
 
-    from relocation_analysis.reporting import execute, render, withheld
+    from relocation_analysis.reporting import execute, gate, render
 
     notebook = None
     try:
-        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in run().items()}
+        chapters = {name: gate.refuse_unreleased(done, study, name) for name, done in run().items()}
         notebook = join(chapters)
         write_outputs(chapters, notebook, draft, formats, columns)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
-            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
+            nbformat.write(gate.strip_outputs(failed, study), draft / FAILED)
             error.add_note(_("The notebook is kept: {path}", path=placing.keep_failed(draft, folder)))
         raise
 
@@ -146,11 +146,11 @@ def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict 
     """Every file of a report but run.json: the record, what the chapters published (`columns` by kind), what readers read."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, exports, render, withheld
+    from relocation_analysis.reporting import execute, exports, gate, render
     from relocation_analysis.reporting.escapes import escape_cells
 
     nbformat.write(notebook, draft / "report.ipynb")
-    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
+    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": gate.gather_withheld(chapters)}
     for name, frame in frames.items():
         escape_cells(frame).to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (draft / "figures").mkdir()

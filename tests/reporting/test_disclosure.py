@@ -15,7 +15,7 @@ from relocation_analysis.estimation.effects import EFFECT_COLUMNS, Effects
 from relocation_analysis.estimation.power import design_power
 from relocation_analysis.estimation.support import CLUSTERS
 from relocation_analysis.language import speaking
-from relocation_analysis.reporting import disclosure, withheld
+from relocation_analysis.reporting import disclosure, gate, withheld
 from relocation_analysis.reporting.execute import META, ChapterError
 from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table, publish
 from relocation_analysis.reporting.rule import Rule
@@ -316,8 +316,8 @@ def test_what_is_published_is_released_and_listed_once_under_its_file(effects):
     disclosure.release_effects(few)
     shown = Table("tbl-x", (Column("a"),), (("1",),), "Caption")
     records = publish(effects=few, flow=flow_of(("file", 100, 100), ("missing", 3, 3)), checks=[check("overlap")])
-    listed = withheld.gather_withheld({"one": exhibits(shown, records)})
-    assert tuple(listed.columns) == withheld.COLUMNS
+    listed = gate.gather_withheld({"one": exhibits(shown, records)})
+    assert tuple(listed.columns) == gate.COLUMNS
     assert set(listed["exhibit"]) == {"effects.csv", "flow.csv", "checks.csv"}
     assert not listed.drop(columns="exhibit").duplicated().any() and (listed["chapter"] == "one").all()
     assert records.effects["estimate"].isna().sum() >= 1 and str(records.flow["units_left"].dtype) == "Int64"
@@ -325,7 +325,7 @@ def test_what_is_published_is_released_and_listed_once_under_its_file(effects):
 
 
 def test_without_anything_withheld_the_list_is_empty_with_its_columns():
-    assert withheld.gather_withheld({"one": exhibits(Prose("x"))}).columns.tolist() == list(withheld.COLUMNS)
+    assert gate.gather_withheld({"one": exhibits(Prose("x"))}).columns.tolist() == list(gate.COLUMNS)
 
 
 # ---- the gate
@@ -346,33 +346,33 @@ OTHERS = {
 @pytest.mark.parametrize("output", OTHERS.values(), ids=OTHERS)
 def test_an_output_that_is_no_exhibit_is_replaced_by_a_sentence_and_listed(output, studies):
     notebook = new_notebook(cells=[new_code_cell("show", outputs=[output]), *exhibits(Prose("said")).cells])
-    clean = withheld.refuse_unreleased(notebook, studies[0])
+    clean = gate.refuse_unreleased(notebook, studies[0])
     assert "P-secret" not in str(clean) and clean.cells[0].outputs[0].data["text/markdown"] == "withheld: not an exhibit"
     assert clean.cells[1].outputs[0].data["text/markdown"] == "said" and "P-secret" in str(notebook)
-    assert withheld.gather_withheld({"c": clean})["reason"].tolist() == ["not_an_exhibit"]
+    assert gate.gather_withheld({"c": clean})["reason"].tolist() == ["not_an_exhibit"]
     with speaking("zh"):
-        assert "\u4e0d\u4e88\u516c\u5e03" in withheld.refuse_unreleased(notebook, studies[0]).cells[0].outputs[0].data["text/plain"]
+        assert "\u4e0d\u4e88\u516c\u5e03" in gate.refuse_unreleased(notebook, studies[0]).cells[0].outputs[0].data["text/plain"]
 
 
 def test_public_data_keep_every_output(studies, public):
     notebook = new_notebook(cells=[new_code_cell("show", outputs=[OTHERS["frame"]]), *exhibits(Prose("said")).cells])
-    assert withheld.refuse_unreleased(notebook, studies[1]) == notebook
+    assert gate.refuse_unreleased(notebook, studies[1]) == notebook
 
 
 def test_an_exhibit_of_another_rule_is_refused(studies):
     with pytest.raises(ChapterError, match="released under the rule restricted-10, the study's is public") as error:
-        withheld.refuse_unreleased(exhibits(Prose("said")), studies[1], "overview")
+        gate.refuse_unreleased(exhibits(Prose("said")), studies[1], "overview")
     assert error.value.chapter == "overview"
     disclosure.keep(Rule(public=True))
     with pytest.raises(ChapterError, match="under the rule public, the study's is restricted-10"):
-        withheld.refuse_unreleased(exhibits(Prose("said")), studies[0])
+        gate.refuse_unreleased(exhibits(Prose("said")), studies[0])
 
 
 def test_a_failed_notebook_keeps_the_error_type_and_what_must_hold_and_no_row(studies):
     text = "A household must have one village.\nProblem: 3 have more, first P-secret.\nFix: correct them."
     errors = [new_output("error", ename=name, evalue=text, traceback=["in P-secret", text]) for name in ("InputError", "KeyError")]
     notebook = new_notebook(cells=[new_code_cell("fail", outputs=[*errors, OTHERS["frame"]])])
-    kept = withheld.strip_outputs(notebook, studies[0])
+    kept = gate.strip_outputs(notebook, studies[0])
     assert "P-secret" not in str(kept)
     assert kept.cells[0].outputs[0].evalue == "A household must have one village." and kept.cells[0].outputs[1].evalue == ""
-    assert kept.cells[0].outputs[1].ename == "KeyError" and withheld.strip_outputs(notebook, studies[1]) == notebook
+    assert kept.cells[0].outputs[1].ename == "KeyError" and gate.strip_outputs(notebook, studies[1]) == notebook
