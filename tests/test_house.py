@@ -15,6 +15,9 @@ PACKAGE = ROOT / "relocation_analysis"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CHAPTERS = ("overview", "employment", "schooling", "health_access", "robustness")
 FLOORS = {"data": 1, "estimation": 2, "reporting": 3, "cli": 4, "__main__": 4, "__init__": 4}
+ROOMS = (  # of reporting, from the ground up
+    "names", "wording", "disclosure", "exhibits", "figures", "tables", "text", "sections", "run", "page", "report", "national", "batch",
+)  # fmt: skip
 HEAVY = ("pandas", "matplotlib", "statsmodels", "duckdb", "papermill", "scipy", "seaborn", "pyarrow")
 
 FORBIDDEN_SYNTAX = (
@@ -87,6 +90,16 @@ def test_a_module_imports_from_its_own_floor_or_below(path):
     own = floor(".".join(path.relative_to(ROOT).with_suffix("").parts))
     above = [module for module in imported(path) if floor(module) > own]
     assert above == [], f"{name(path)} imports from a floor above its own"
+
+
+def test_the_rooms_of_reporting_import_one_way():
+    """Each thing in `reporting` imports its own room or those before it in `ROOMS`, inside a function too."""
+    found = []
+    for path in (PACKAGE / "reporting").rglob("*.py"):
+        own = path.relative_to(PACKAGE / "reporting").with_suffix("").parts[0]
+        rooms = [module.split(".")[2] for module in imported(path) if module.startswith("relocation_analysis.reporting.")]
+        found += [(name(path), room) for room in rooms if ROOMS.index(room) > ROOMS.index(own)] if own != "__init__" else rooms
+    assert found == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
