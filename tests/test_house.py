@@ -102,6 +102,20 @@ def test_the_rooms_of_reporting_import_one_way():
     assert found == []
 
 
+def test_an_exhibit_names_the_function_where_it_stands():
+    """Whatever the code calls "reporting.room.module.function" is in that module; a list in a report says so to its reader."""
+    named = set()
+    for path in (PACKAGE / "reporting").rglob("*.py"):
+        tree, own = ast.parse(path.read_text(encoding="utf-8")), ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        for text in filter(re.compile(r"reporting\.[\w.]+").fullmatch, texts):
+            module, _, function = text.rpartition(".")
+            assert module == own and function in {*functions, ""}, f"{name(path)}: {text}"
+            named.add(text)
+    assert len(named) > 25
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_a_module_fits_in_the_head(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

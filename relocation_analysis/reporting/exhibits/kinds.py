@@ -94,7 +94,7 @@ class Table:
     columns : the heads. The cells of the first column are the heads of their rows.
     rows : tuples with one text a column; a row of a single text is the heading of the group of rows below it.
     caption, note : plain text, no markup.
-    source : the function behind it, "reporting.tables.effects.effects_table".
+    source : the function behind it, "reporting.tables.effects.tabulate_headlines".
     withheld : what was withheld since the exhibit before (`withheld.take`).
     """
 

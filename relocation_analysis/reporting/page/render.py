@@ -70,7 +70,7 @@ def head(label: str) -> str:
 
 
 def bare_table(figure: str) -> str:
-    """The table of what `table_formats.to_html` made, without caption and note."""
+    """The table of what `formats.to_html` made, without caption and note."""
     return re.search("<table.*</table>", figure, re.DOTALL)[0]
 
 

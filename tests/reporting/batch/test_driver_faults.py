@@ -226,7 +226,8 @@ def test_a_folder_that_cannot_be_written_is_one_message_before_anything_starts(t
 
 def test_200_provinces_cost_each_the_same_and_memory_stays_flat(one_chapter, tmp_path, monkeypatch):
     from relocation_analysis.reporting import report
-    from relocation_analysis.reporting.batch import driver as batch, jobs
+    from relocation_analysis.reporting.batch import driver as batch
+    from relocation_analysis.reporting.batch import jobs
     from relocation_analysis.reporting.national import report as national
     from relocation_analysis.reporting.run import provenance
 

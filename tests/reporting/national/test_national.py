@@ -19,7 +19,8 @@ from relocation_analysis.data.study import read_study
 from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.synthesis import estimate_synthesis, weighted_mean
 from relocation_analysis.language import speaking
-from relocation_analysis.reporting.national import exhibits, forest, report as module, words
+from relocation_analysis.reporting.national import exhibits, forest, words
+from relocation_analysis.reporting.national import report as module
 from relocation_analysis.reporting.national.provinces import read_reports
 from relocation_analysis.reporting.national.report import write_national
 from relocation_analysis.reporting.national.synthesis import SYNTHESIS_COLUMNS, choose_through, compare_provinces, synthesis_frame
