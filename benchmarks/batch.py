@@ -143,8 +143,10 @@ def where_time_goes(parameters: list[str]) -> list[str]:
     """One report, one chapter at a time: seconds of each part."""
     from relocation_analysis.cli import parse_parameters
     from relocation_analysis.data.study import read_study
-    from relocation_analysis.reporting import execute, exports, render, report
-    from relocation_analysis.reporting.chapters import Runner
+    from relocation_analysis.reporting import report
+    from relocation_analysis.reporting.page import exports, render
+    from relocation_analysis.reporting.run import execute
+    from relocation_analysis.reporting.run.chapters import Runner
 
     class Lines:
         """What each chapter took, as its progress says."""

@@ -105,8 +105,8 @@ def report(study, province, language, formats, parameters, out, force) -> None:
 @click.option("--force", is_flag=True, help="Run again although reports are current.")
 def batch(study, provinces, workers, scheduler, timeout, language, formats, parameters, out, force) -> int:
     """Write the reports of all provinces of STUDY that are not current, then compare them."""
-    from relocation_analysis.reporting.batch import succeeded, write_batch
-    from relocation_analysis.reporting.jobs import plan_batch
+    from relocation_analysis.reporting.batch.driver import succeeded, write_batch
+    from relocation_analysis.reporting.batch.jobs import plan_batch
 
     with errors_in(language):
         plan = plan_batch(study, provinces, language, parse_parameters(parameters), split_formats(formats), out, force)

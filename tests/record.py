@@ -3,8 +3,8 @@
 import nbformat
 
 from relocation_analysis.language import speaking
-from relocation_analysis.reporting import execute
-from relocation_analysis.reporting.exhibits import Column, Figure, Prose, Table
+from relocation_analysis.reporting.exhibits.kinds import Column, Figure, Prose, Table
+from relocation_analysis.reporting.run import execute
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="453.6pt" height="120pt" viewBox="0 0 453.6 120">
 <rect width="453.6" height="120" fill="white"/><path d="M20 100 L200 60 L430 20" stroke="#0072B2" fill="none"/>

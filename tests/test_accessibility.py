@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from relocation_analysis.data.study import read_study
-from relocation_analysis.reporting.render import HTMLReport
+from relocation_analysis.reporting.page.render import HTMLReport
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
@@ -50,7 +50,7 @@ def pages(record, tmp_path_factory) -> dict[str, Path]:
 
 def make_index(folder: Path, language: str) -> str:
     """The index of a batch: one province without flags, one with all of them, one that failed."""
-    made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "reporting" / "test_batch_index.py")))
+    made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "reporting" / "batch" / "test_index.py")))
     made.publish(folder, "guizhou", made.ESTIMATES, language)
     made.publish(folder, "yunnan", made.ESTIMATES | {"unmet": None}, language, checks=("False", "True"), withheld=3, formats=("html",))
     ended = [made.Ended("guizhou", "done"), made.Ended("yunnan", "unchanged"), made.Ended("gansu", "failed", "employment", "a <problem>")]

@@ -21,7 +21,7 @@ from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.estimation.support import mark_thin
-from relocation_analysis.reporting import disclosure, rule
+from relocation_analysis.reporting.disclosure import release, rule
 from relocation_analysis.reporting.report import write_report
 
 WAVES = range(2014, 2021)
@@ -100,9 +100,9 @@ def effects(design):
 @pytest.fixture(autouse=True)
 def strict():
     """Every test begins under the strictest rule, and leaves it."""
-    disclosure.keep(rule.Rule())
+    release.keep(rule.Rule())
     yield
-    disclosure.keep(rule.Rule())
+    release.keep(rule.Rule())
 
 
 @pytest.fixture(scope="session")
@@ -219,7 +219,7 @@ def test_the_averages_that_the_attacker_writes_down_are_those_of_the_estimates(d
 
 
 def test_what_must_be_withheld_is(effects):
-    table = disclosure.release_effects(effects).table
+    table = release.release_effects(effects).table
     few = table[table["withheld"].eq("few_units")]
     assert set(few["cohort"].dropna()) == {2016.0} and "complement" in set(table["withheld"])
     assert f"tribe={FEW}" in set(few["subgroup"])
@@ -229,7 +229,7 @@ def test_what_must_be_withheld_is(effects):
 
 
 def test_no_withheld_effect_can_be_solved_for(design, effects):
-    shown = disclosure.release_effects(effects).table
+    shown = release.release_effects(effects).table
     for outcome in ("works", "wage"):
         rows = effects.table["outcome"].eq(outcome)
         ranges = effect_ranges(shown[rows], effects.table[rows], cells_of(design, outcome))
@@ -241,7 +241,7 @@ def test_no_withheld_effect_can_be_solved_for(design, effects):
 def test_without_complements_the_same_attack_solves_for_them(design, effects):
     alone = mark_thin(effects, 10)
     bare = alone.support["thin"].where(alone.support["thin"].ne("complement"), "")
-    shown = disclosure.release_effects(type(effects)(effects.table, None, None, alone.support.assign(thin=bare))).table
+    shown = release.release_effects(type(effects)(effects.table, None, None, alone.support.assign(thin=bare))).table
     rows = effects.table["outcome"].eq("works")
     ranges = effect_ranges(shown[rows], effects.table[rows], cells_of(design, "works"))
     assert (ranges["high"] - ranges["low"] < 2 * ranges["std_error"].fillna(np.inf)).any()
@@ -249,7 +249,7 @@ def test_without_complements_the_same_attack_solves_for_them(design, effects):
 
 def test_no_withheld_level_of_a_trait_can_be_solved_for(effects):
     """Two levels of a trait are hidden with everyone shown: their mean is known, none of them is."""
-    table = disclosure.release_effects(effects).table
+    table = release.release_effects(effects).table
     for _, rows in table[table["aggregation"].eq("headline") & table["estimator"].eq("callaway_santanna")].groupby("outcome"):
         for trait in ("sex", "tribe"):
             levels = rows[rows["subgroup"].str.startswith(f"{trait}=")]
@@ -257,7 +257,7 @@ def test_no_withheld_level_of_a_trait_can_be_solved_for(effects):
 
 
 def test_no_withheld_size_of_a_level_can_be_solved_for_from_everyone_and_the_other_levels(effects):
-    table = disclosure.release_effects(effects).table
+    table = release.release_effects(effects).table
     rows = table[table["aggregation"].eq("headline") & table["estimator"].eq("callaway_santanna") & table["outcome"].eq("works")]
     everyone, levels = rows[rows["subgroup"].eq("all")], rows[rows["subgroup"].str.startswith("tribe=")]
     k, shown = len(levels), levels["n_units"].notna().to_numpy()
@@ -271,8 +271,8 @@ def test_no_withheld_size_of_a_level_can_be_solved_for_from_everyone_and_the_oth
 
 
 def test_no_withheld_count_of_the_flow_can_be_solved_for(design, effects):
-    flow = disclosure.release_flow(design.flow)
-    table = disclosure.release_effects(effects).table
+    flow = release.release_flow(design.flow)
+    table = release.release_effects(effects).table
     final = table[table["aggregation"].eq("headline") & table["subgroup"].eq("all")].set_index("outcome")["n_units"].dropna().to_dict()
     for kind, limit in (("units", 10), ("rows", 10 * len(WAVES))):
         ranges = count_ranges(flow, final, kind, base=5, limit=limit)
@@ -281,8 +281,8 @@ def test_no_withheld_count_of_the_flow_can_be_solved_for(design, effects):
 
 
 def test_with_exact_counts_the_same_attack_solves_for_them(design):
-    disclosure.keep(rule.Rule(base=1))
-    flow = disclosure.release_flow(design.flow)
+    release.keep(rule.Rule(base=1))
+    flow = release.release_flow(design.flow)
     ranges = count_ranges(flow, {}, "units", base=1, limit=10)
     assert any(high == low for low, high in ranges)
 
@@ -290,13 +290,13 @@ def test_with_exact_counts_the_same_attack_solves_for_them(design):
 def test_no_trait_that_names_a_place_has_a_row_of_balance(design):
     covariates = baseline_balance(design)["covariate"]
     assert covariates.str.contains("Secret").any()
-    assert not disclosure.release_balance(baseline_balance(design))["covariate"].str.contains("Secret").any()
+    assert not release.release_balance(baseline_balance(design))["covariate"].str.contains("Secret").any()
 
 
 def test_a_withheld_share_of_all_cannot_be_solved_for_from_effects(design, effects):
-    means = disclosure.release_means(raw_means(design, "always"), design.outcomes["always"])
+    means = release.release_means(raw_means(design, "always"), design.outcomes["always"])
     assert means["mean"].isna().all()
-    assert disclosure.release_effects(effects).select(outcome="always", aggregation="cohort").table["estimate"].isna().all()
+    assert release.release_effects(effects).select(outcome="always", aggregation="cohort").table["estimate"].isna().all()
 
 
 # The report itself.
@@ -331,7 +331,7 @@ def test_the_files_hold_what_the_rule_lets_out_and_no_more(reports, effects):
     assert set(published.columns) == {*EFFECT_COLUMNS, "chapter"}
     counts = published[["n_units", "n_clusters_treated", "n_clusters_comparison"]]
     assert (counts.isna() | (counts % 5 == 0)).all(axis=None) and counts.min(axis=None) >= 5 and published["n_units"].min() >= 10
-    released = disclosure.release_effects(effects).table
+    released = release.release_effects(effects).table
     keys = ["outcome", "subgroup", "estimator", "aggregation", "cohort", "time", "event_time"]
     both = published[published["chapter"] == "employment"].merge(released, on=keys, suffixes=("", "_released"))
     assert len(both) > 200

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from relocation_analysis.data.study import read_study
-from relocation_analysis.reporting.chapters import Runner
-from relocation_analysis.reporting.execute import exhibits_of
 from relocation_analysis.reporting.report import write_report
+from relocation_analysis.reporting.run.chapters import Runner
+from relocation_analysis.reporting.run.execute import exhibits_of
 
 SMALL = {"villages": 140, "households_per_village": 8, "counties": 4, "draws": 199, "seed": 7}
 MAIN = "callaway_santanna"

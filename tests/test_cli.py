@@ -7,7 +7,7 @@ from relocation_analysis import __version__
 from relocation_analysis.cli import main, parse_parameters
 from relocation_analysis.errors import InputError
 from relocation_analysis.reporting import report
-from relocation_analysis.reporting.execute import ChapterError
+from relocation_analysis.reporting.run.execute import ChapterError
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:

@@ -15,6 +15,9 @@ PACKAGE = ROOT / "relocation_analysis"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CHAPTERS = ("overview", "employment", "schooling", "health_access", "robustness")
 FLOORS = {"data": 1, "estimation": 2, "reporting": 3, "cli": 4, "__main__": 4, "__init__": 4}
+ROOMS = (  # of reporting, from the ground up
+    "names", "wording", "disclosure", "exhibits", "figures", "tables", "text", "sections", "run", "page", "report", "national", "batch",
+)  # fmt: skip
 HEAVY = ("pandas", "matplotlib", "statsmodels", "duckdb", "papermill", "scipy", "seaborn", "pyarrow")
 
 FORBIDDEN_SYNTAX = (
@@ -87,6 +90,30 @@ def test_a_module_imports_from_its_own_floor_or_below(path):
     own = floor(".".join(path.relative_to(ROOT).with_suffix("").parts))
     above = [module for module in imported(path) if floor(module) > own]
     assert above == [], f"{name(path)} imports from a floor above its own"
+
+
+def test_the_rooms_of_reporting_import_one_way():
+    """Each thing in `reporting` imports its own room or those before it in `ROOMS`, inside a function too."""
+    found = []
+    for path in (PACKAGE / "reporting").rglob("*.py"):
+        own = path.relative_to(PACKAGE / "reporting").with_suffix("").parts[0]
+        rooms = [module.split(".")[2] for module in imported(path) if module.startswith("relocation_analysis.reporting.")]
+        found += [(name(path), room) for room in rooms if ROOMS.index(room) > ROOMS.index(own)] if own != "__init__" else rooms
+    assert found == []
+
+
+def test_an_exhibit_names_the_function_where_it_stands():
+    """Whatever the code calls "reporting.room.module.function" is in that module; a list in a report says so to its reader."""
+    named = set()
+    for path in (PACKAGE / "reporting").rglob("*.py"):
+        tree, own = ast.parse(path.read_text(encoding="utf-8")), ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        for text in filter(re.compile(r"reporting\.[\w.]+").fullmatch, texts):
+            module, _, function = text.rpartition(".")
+            assert module == own and function in {*functions, ""}, f"{name(path)}: {text}"
+            named.add(text)
+    assert len(named) > 25
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -438,7 +438,7 @@ def said(record) -> list[str]:
 
 
 def exhibit_of(data: dict) -> dict:
-    from relocation_analysis.reporting.exhibits import META
+    from relocation_analysis.reporting.exhibits.kinds import META
 
     return data.get(META, {})
 
@@ -461,7 +461,7 @@ def test_both_languages_show_the_same_exhibits_in_the_same_order(records):
 
 
 def test_both_languages_publish_the_same_numbers(records):
-    from relocation_analysis.reporting.execute import gather
+    from relocation_analysis.reporting.run.execute import gather
 
     frames = [gather({"report": record}) for record in records.values()]
     for kind, english in frames[0].items():

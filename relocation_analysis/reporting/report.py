@@ -10,8 +10,8 @@ from pathlib import Path
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.language import _, speaking
 from relocation_analysis.paths import NOTEBOOKS
-from relocation_analysis.reporting import placing, provenance
-from relocation_analysis.reporting.placing import FAILED, RUN, read_run, report_folder, writing
+from relocation_analysis.reporting.run import placing, provenance
+from relocation_analysis.reporting.run.placing import FAILED, RUN, read_run, report_folder, writing
 
 FORMATS = ("html", "pdf", "docx")
 USUAL = ("html", "pdf")
@@ -96,7 +96,7 @@ def _is_kept(folder: Path, key: str, say) -> bool:
 
 def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner) -> None:
     """Run, render and put in place, under the lock of the folder."""
-    from relocation_analysis.reporting.execute import Progress
+    from relocation_analysis.reporting.run.execute import Progress
 
     started, clock = datetime.now(UTC), time.perf_counter()
     progress = progress or Progress()
@@ -127,17 +127,18 @@ def write_record(study, run, join, draft: Path, folder: Path, formats, columns: 
     """
     import nbformat
 
-    from relocation_analysis.reporting import execute, render, withheld
+    from relocation_analysis.reporting.page import render
+    from relocation_analysis.reporting.run import execute, gate
 
     notebook = None
     try:
-        chapters = {name: withheld.refuse_unreleased(done, study, name) for name, done in run().items()}
+        chapters = {name: gate.refuse_unreleased(done, study, name) for name, done in run().items()}
         notebook = join(chapters)
         write_outputs(chapters, notebook, draft, formats, columns)
     except (execute.ChapterError, render.RenderError) as error:
         failed = getattr(error, "notebook", None) or notebook
         if failed is not None:
-            nbformat.write(withheld.strip_outputs(failed, study), draft / FAILED)
+            nbformat.write(gate.strip_outputs(failed, study), draft / FAILED)
             error.add_note(_("The notebook is kept: {path}", path=placing.keep_failed(draft, folder)))
         raise
 
@@ -146,11 +147,12 @@ def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict 
     """Every file of a report but run.json: the record, what the chapters published (`columns` by kind), what readers read."""
     import nbformat
 
-    from relocation_analysis.reporting import execute, exports, render, withheld
-    from relocation_analysis.reporting.escapes import escape_cells
+    from relocation_analysis.reporting.exhibits.escapes import escape_cells
+    from relocation_analysis.reporting.page import exports, render
+    from relocation_analysis.reporting.run import execute, gate
 
     nbformat.write(notebook, draft / "report.ipynb")
-    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": withheld.gather_withheld(chapters)}
+    frames = execute.gather(chapters, columns or execute.RECORD_COLUMNS) | {"disclosure": gate.gather_withheld(chapters)}
     for name, frame in frames.items():
         escape_cells(frame).to_csv(draft / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (draft / "figures").mkdir()
@@ -172,7 +174,7 @@ def _plan(study) -> list[tuple[str, str]]:
 
 def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
     from relocation_analysis.data.study import notebook_parameters
-    from relocation_analysis.reporting.execute import run_chapters
+    from relocation_analysis.reporting.run.execute import run_chapters
 
     parameters, folder = notebook_parameters(study), NOTEBOOKS
     if str(parameters["study"]).endswith(
@@ -185,7 +187,8 @@ def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
 
 def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str):
     """The record: the chapters that ran, a sentence for each that did not, the last page."""
-    from relocation_analysis.reporting import execute, render
+    from relocation_analysis.reporting.page import render
+    from relocation_analysis.reporting.run import execute
 
     parts, reasons = dict(chapters), {name: reason for name, reason in plan if reason}
     if reasons:

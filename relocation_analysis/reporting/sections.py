@@ -16,13 +16,9 @@ from relocation_analysis.estimation.roster import offer_of
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.language import _, mark
 from relocation_analysis.reporting import wording
-from relocation_analysis.reporting.balance import plot_balance
-from relocation_analysis.reporting.check_tables import tabulate_errors
-from relocation_analysis.reporting.curve import plot_specifications
-from relocation_analysis.reporting.disclosure import kept, release_clusters, release_count, release_share, round_count
-from relocation_analysis.reporting.exhibits import Figure, Prose, Table
-from relocation_analysis.reporting.forest import plot_forest
-from relocation_analysis.reporting.released import (
+from relocation_analysis.reporting.disclosure.release import kept, release_clusters, release_count, release_share, round_count
+from relocation_analysis.reporting.exhibits.kinds import Figure, Prose, Table
+from relocation_analysis.reporting.exhibits.released import (
     close_note,
     is_lost,
     is_withheld,
@@ -31,8 +27,12 @@ from relocation_analysis.reporting.released import (
     show_count,
     withhold_shares,
 )
-from relocation_analysis.reporting.tables import NUMBERS, effect_cells, effect_row, left, right, tabulate_subgroups
-from relocation_analysis.reporting.trends import plot_raw_trends
+from relocation_analysis.reporting.figures.balance import plot_balance
+from relocation_analysis.reporting.figures.curve import plot_specifications
+from relocation_analysis.reporting.figures.forest import plot_forest
+from relocation_analysis.reporting.figures.trends import plot_raw_trends
+from relocation_analysis.reporting.tables.checks import tabulate_errors
+from relocation_analysis.reporting.tables.effects import NUMBERS, effect_cells, effect_row, left, right, tabulate_subgroups
 
 TAKE_UP = "share@1"
 ESTIMAND = {

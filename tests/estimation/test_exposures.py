@@ -9,9 +9,9 @@ import pytest
 from relocation_analysis.estimation.effects import Effects, support_of
 from relocation_analysis.estimation.exposures import estimate_exposures
 from relocation_analysis.estimation.power import design_power
-from relocation_analysis.reporting.exhibits import publish
-from relocation_analysis.reporting.exposures import EXPOSURE_COLUMNS, release_exposures
-from relocation_analysis.reporting.rule import Rule, keep, kept
+from relocation_analysis.reporting.disclosure.exposures import EXPOSURE_COLUMNS, release_exposures
+from relocation_analysis.reporting.disclosure.rule import Rule, keep, kept
+from relocation_analysis.reporting.exhibits.kinds import publish
 
 SAME = ["estimate", "std_error", "conf_low", "conf_high", "n_units", "n_clusters_treated", "n_clusters_comparison", "se_type"]
 

@@ -16,9 +16,10 @@ import pytest
 from relocation_analysis.data import panel as panel_module
 from relocation_analysis.data.study import STUDIES, read_study
 from relocation_analysis.errors import InputError
-from relocation_analysis.reporting import provenance, report
-from relocation_analysis.reporting.execute import ChapterError, Runner
-from relocation_analysis.reporting.render import RenderError
+from relocation_analysis.reporting import report
+from relocation_analysis.reporting.page.render import RenderError
+from relocation_analysis.reporting.run import provenance
+from relocation_analysis.reporting.run.execute import ChapterError, Runner
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
 RECORD = {"report.ipynb", "effects.csv", "checks.csv", "flow.csv", "exposures.csv", "disclosure.csv", "run.json"}

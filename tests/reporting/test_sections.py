@@ -13,8 +13,8 @@ from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.language import read_catalogue, speaking
 from relocation_analysis.reporting import sections
-from relocation_analysis.reporting.disclosure import Rule, keep
-from relocation_analysis.reporting.exhibits import Prose
+from relocation_analysis.reporting.disclosure.release import Rule, keep
+from relocation_analysis.reporting.exhibits.kinds import Prose
 
 OFFER = """
 name = "own"

@@ -1,0 +1,74 @@
+"""Means as they may be shown: by cohort and time, and of traits at the first wave."""
+
+import numpy as np
+import pandas as pd
+
+from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.errors import InputError
+from relocation_analysis.language import _
+from relocation_analysis.reporting.disclosure import withheld
+from relocation_analysis.reporting.disclosure.rule import NAMES, is_part_safe, kept, release_share, round_count
+
+
+def release_means(means: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
+    """Means of `outcome` by cohort and time (cohort, time, mean, n, and if known clusters) as they may be shown.
+
+    A mean is missing where few units or clusters are behind it; a share also where few have it, or few have it not. A share is
+    shown as the ratio of two rounded counts, another mean with four digits.
+    """
+    if kept().public:
+        return means
+    n, few = means["n"].astype(float), means["n"].lt(kept().threshold)
+    if "clusters" in means:
+        few |= means["clusters"].lt(kept().clusters)
+    is_share = outcome.unit.split(" ")[0] == "share"
+    if is_share:
+        safe = [is_part_safe(round(part, 9), total) for part, total in zip(means["mean"] * n, n, strict=True)]
+        few |= ~np.array(safe, dtype=bool)
+    for row in means[few].to_dict("records"):
+        withheld.note("mean", "few_units", outcome=outcome.name, cohort=row["cohort"], time=row["time"])
+    shown = [release_share(m, k) if is_share else _four_digits(m) for m, k in zip(means["mean"], n, strict=True)]
+    return means.assign(n=n.map(round_count), mean=pd.Series(shown, index=means.index).mask(few))
+
+
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}") if np.isfinite(value) else value
+
+
+def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
+    """Balance (of `baseline_balance`) as it may be shown: no mean and no difference of a trait that few have, or few have not.
+
+    Where that is one level of a trait only, the others would give it away, and the smallest of them is missing, too. Levels that
+    are names of places or people are left out.
+
+    Raises
+    ------
+    InputError : nothing says how few each mean tells of, so that nothing could be withheld.
+    """
+    if kept().public:
+        return balance
+    require_fewest(balance)
+    trait = balance["covariate"].astype(str).str.split("=").str[0].where(balance["covariate"].astype(str).str.contains("="))
+    for name in sorted(set(trait[trait.isin(NAMES)])):
+        withheld.note("balance", "names", subgroup=name)
+    balance, trait = balance[~trait.isin(NAMES)], trait[~trait.isin(NAMES)]
+    few = balance["fewest"].lt(kept().threshold)
+    for _trait, levels in balance.groupby(trait):
+        hidden = few.loc[levels.index]
+        if hidden.sum() == 1 and len(levels) > 1:
+            few.loc[levels.loc[~hidden, "fewest"].idxmin()] = True
+    for name in balance.loc[few, "covariate"]:
+        withheld.note("balance", "few_units", outcome=None if "=" in name else name, subgroup=name if "=" in name else None)
+    held = [name for name in ("moved", "stayed", "difference") if name in balance]
+    numbers = {name: balance[name].astype(float).round(2 if name == "difference" else 3).mask(few) for name in held}
+    return balance.assign(**numbers, fewest=balance["fewest"].astype(float).map(round_count))
+
+
+def require_fewest(balance: pd.DataFrame) -> None:
+    """Stop unless a table of balance says how few each mean tells of."""
+    if "fewest" not in balance:
+        raise InputError(
+            _("{what} must have the columns {columns}", what=_("A table of balance"), columns="fewest"),
+            _("{n} missing, the first {column}", n=1, column=repr("fewest")),
+            _("pass the table as it was made"),
+        )

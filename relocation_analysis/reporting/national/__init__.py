@@ -1,0 +1,1 @@
+"""Provinces compared by what their reports published: the national report."""

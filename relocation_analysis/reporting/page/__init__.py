@@ -1,0 +1,1 @@
+"""From the record to what a reader opens: HTML, PDF, a Word file, and exhibits as files."""

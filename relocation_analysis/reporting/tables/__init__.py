@@ -1,0 +1,1 @@
+"""Tables: each a function from released results to cells of text."""

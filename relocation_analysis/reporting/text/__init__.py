@@ -1,0 +1,1 @@
+"""Sentences whose numbers are computed: the narrative of a chapter, and the abstract."""
