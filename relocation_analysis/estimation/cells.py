@@ -232,7 +232,9 @@ def _paired_cells(connection, outcome: Outcome, keys, pairs, scale: int, wscale:
         CREATE TEMP TABLE wide AS SELECT *, {_position(keys)} AS position FROM (
             SELECT {", ".join(f"min({_quote(k)}) AS {_quote(k)}" for k in keys)}, arg_min(weight, time) AS weight{values}
             FROM obs GROUP BY unit)""")
-    table = _group(connection, keys, f"count(*) AS units, {_fixed('weight', wscale)} AS size", "wide")
+    names = ", ".join(map(_quote, keys))
+    table = connection.execute(f"""
+        SELECT {names}, count(*) AS units, {_fixed("weight", wscale)} AS size FROM wide GROUP BY position, {names} ORDER BY position""").df()
     changes = ", ".join(f"y{times.index(t)} - y{times.index(b)}" for t, b in pairs)
     sums = connection.execute(f"""
         SELECT position, pair, count(*) AS count, {_fixed("weight", wscale)} AS weight, {_fixed("weight * change", scale)} AS total

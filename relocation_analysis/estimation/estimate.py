@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_string_dtype
 
 from relocation_analysis.data.codebook import Outcome
 from relocation_analysis.estimation.aggregate import (
@@ -116,9 +117,21 @@ def _cells(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...],
 
 
 def cells_of(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...], by: tuple[str, ...]) -> Cells:
-    """The cells of an outcome for some pairs (time, base), split by the columns `by`."""
+    """The cells of an outcome for some pairs (time, base), split by the columns `by`.
+
+    Text is summed by its number among the sorted texts, which is quicker and sorts alike; what is missing comes last.
+    """
     names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by, *(["age"] if outcome.age_step else [])]
-    return build_cells(design.panel[list(dict.fromkeys(names))], outcome, pairs, design.cluster, by)
+    frame = design.panel[list(dict.fromkeys(names))]
+    texts = {name: design.keep(("texts", name), lambda name=name: _number_texts(frame[name])) for name in by if is_string_dtype(frame[name])}
+    cells = build_cells(frame.assign(**{name: codes for name, (codes, _) in texts.items()}), outcome, pairs, design.cluster, by)
+    return replace(cells, rows=cells.rows.assign(**{name: known.take(cells.rows[name]) for name, (_, known) in texts.items()}))
+
+
+def _number_texts(texts: pd.Series) -> tuple[np.ndarray, pd.api.extensions.ExtensionArray]:
+    """The number of each text, and the texts by number, the last of them missing."""
+    codes, known = pd.factorize(texts, sort=True)
+    return np.where(codes < 0, len(known), codes), pd.array([*known, None], dtype="str")
 
 
 def usable_subgroups(design: Design, outcome: Outcome) -> tuple[str, ...]:
