@@ -121,9 +121,10 @@ def cells_of(design: Design, outcome: Outcome, pairs: tuple[tuple[int, int], ...
 
     Text is summed by its number among the sorted texts, which is quicker and sorts alike; what is missing comes last.
     """
-    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *by, *(["age"] if outcome.age_step else [])]
-    frame = design.panel[list(dict.fromkeys(names))]
-    texts = {name: design.keep(("texts", name), lambda name=name: _number_texts(frame[name])) for name in by if is_string_dtype(frame[name])}
+    names = [outcome.level, "time", "cohort", design.cluster, "weight", outcome.name, *(["age"] if outcome.age_step else [])]
+    frame = design.panel[list(dict.fromkeys((*names, *by)))]
+    texts = {name: design.keep(("texts", name), lambda name=name: _number_texts(frame[name]))
+             for name in by if name not in names and is_string_dtype(frame[name])}  # fmt: skip
     cells = build_cells(frame.assign(**{name: codes for name, (codes, _) in texts.items()}), outcome, pairs, design.cluster, by)
     return replace(cells, rows=cells.rows.assign(**{name: known.take(cells.rows[name]) for name, (_, known) in texts.items()}))
 

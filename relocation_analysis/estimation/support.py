@@ -11,7 +11,7 @@ shown.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -232,24 +232,40 @@ def mark_checks(checks: list[Check], effects: Effects) -> list[Check]:
     cohort: with the headline it gives the effect on that cohort.
     """
     rows = pd.concat([effects.table, support_of(effects)[["thin"]].fillna("")], axis=1)
-    return [_mark_check(check, rows[rows["outcome"].eq(check.outcome)]) if check.outcome else check for check in checks]
+    of = {outcome: _Behind.of(group) for outcome, group in rows.groupby("outcome")}
+    nothing = _Behind.of(rows.iloc[:0])
+    return [_mark_check(check, of.get(check.outcome, nothing)) if check.outcome else check for check in checks]
 
 
-def _mark_check(check: Check, rows: pd.DataFrame) -> Check:
-    headline = rows[rows["aggregation"].eq("headline") & rows["subgroup"].eq("all") & rows["estimator"].isin(MAIN_ESTIMATORS)]
-    events = rows[rows["aggregation"].eq("event_time") & rows["estimator"].eq(UNIVERSAL)]
-    behind = {
-        "pre_trends": events[events["event_time"].lt(0)],
-        "honest_relative_magnitudes": events[events["event_time"].le(HEADLINE_EXPOSURES[1])],
-        "honest_smoothness": events[events["event_time"].le(HEADLINE_EXPOSURES[1])],
-        "first_stage": rows[rows["estimand"].eq("first_stage") & rows["subgroup"].eq("all") & rows["arm"].eq("")],
-    }
-    thin = pd.concat([headline["thin"], behind[check.name]["thin"] if check.name in behind else headline["thin"]])
-    reason = next((r for r in thin if r), "")
-    table, hidden = check.table, rows.loc[rows["aggregation"].eq("cohort") & rows["thin"].ne(""), "cohort"]
-    if table is not None and check.name == "single_cohorts" and len(headline):
-        change = (table["estimate"] - headline["estimate"].iloc[0]).abs()
-        table = table.assign(change=change, thin=np.where(table["cohort"].isin(hidden), COMPLEMENT, ""))
+@dataclass(frozen=True)
+class _Behind:
+    """What is behind the checks of one outcome: its headline, the cohorts whose effect is thin, and why the headline is thin, or
+    one of the rows that a check of a name looks at."""
+
+    headline: float | None
+    hidden: np.ndarray
+    thin: str
+    reasons: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "_Behind":
+        everyone = rows["subgroup"].eq("all")
+        headline = rows[rows["aggregation"].eq("headline") & everyone & rows["estimator"].isin(MAIN_ESTIMATORS)]
+        events = rows[rows["aggregation"].eq("event_time") & rows["estimator"].eq(UNIVERSAL)]
+        earlier, held = events[events["event_time"].lt(0)], events[events["event_time"].le(HEADLINE_EXPOSURES[1])]
+        stage = rows[rows["estimand"].eq("first_stage") & everyone & rows["arm"].eq("")]
+        behind = {"pre_trends": earlier, "honest_relative_magnitudes": held, "honest_smoothness": held, "first_stage": stage}
+        first = {name: next((reason for reason in part["thin"] if reason), "") for name, part in behind.items()}
+        hidden = rows.loc[rows["aggregation"].eq("cohort") & rows["thin"].ne(""), "cohort"]
+        estimate = float(headline["estimate"].iloc[0]) if len(headline) else None
+        return cls(estimate, hidden.to_numpy(), next((reason for reason in headline["thin"] if reason), ""), first)
+
+
+def _mark_check(check: Check, behind: _Behind) -> Check:
+    table = check.table
+    if table is not None and check.name == "single_cohorts" and behind.headline is not None:
+        change = (table["estimate"] - behind.headline).abs()
+        table = table.assign(change=change, thin=np.where(table["cohort"].isin(behind.hidden), COMPLEMENT, ""))
     if table is not None and "without_cohort" in table:
-        table = table.assign(thin=np.where(table["without_cohort"].isin(hidden), COMPLEMENT, ""))
-    return replace(check, table=table, thin=reason)
+        table = table.assign(thin=np.where(table["without_cohort"].isin(behind.hidden), COMPLEMENT, ""))
+    return replace(check, table=table, thin=behind.thin or behind.reasons.get(check.name, ""))

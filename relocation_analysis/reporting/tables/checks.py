@@ -74,16 +74,16 @@ def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome
     errors : by outcome, from `errors_by_level`, the study's own level first: where the headline is withheld, so are all its errors.
     """
     body: list[tuple[str, ...]] = []
-    for outcome, table in errors.items():
-        about = codebook[outcome]
+    withheld = {name: _is_withheld(table, codebook[name]) for name, table in errors.items()}
+    for name, table in errors.items():
+        about = codebook[name]
         body.append((wording.label_with_unit(about.label, about.print_unit),))
-        withheld = _is_withheld(table, about)
-        body += [_error_row(row, about.print_unit, withheld) for row in table.to_dict("records")]
+        body += [_error_row(row, about.print_unit, withheld[name]) for row in table.to_dict("records")]
     heads = (mark("Effect"), mark("SE"), mark("95% interval"), mark("p"), mark("Clusters"))
     note = _("Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.")
     return Table("tbl-errors", (*left(mark("Clustered by")), *right(*heads)), tuple(body),
                  _("The headline with errors at each level that could be defended"),
-                 close_note(note, body, effects=any(_is_withheld(table, codebook[name]) for name, table in errors.items())),
+                 close_note(note, body, effects=any(withheld.values())),
                  "reporting.tables.checks.tabulate_errors")  # fmt: skip
 
 
