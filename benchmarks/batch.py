@@ -1,6 +1,6 @@
 """A batch of provinces beside the plain way: a shell loop of papermill and of jupyter nbconvert to HTML and to PDF.
 
-    python -m benchmarks.batch [--provinces all|A,B] [--loop A,B,C] [--workers 2] [-p NAME=VALUE]
+    python -m benchmarks.batch [--provinces all|A,B] [--loop A,B,C] [--workers N] [-p NAME=VALUE]
 
 Both run the project's own chapters of the simulated study in one run of this file. The batch writes HTML and PDF of
 every province, one report each, then is asked again with nothing changed. The loop runs each chapter of a few provinces
@@ -68,9 +68,10 @@ def unshared(pid: int) -> int:
     return total
 
 
-def run_batch(out: str, provinces: str, workers: int, parameters: list[str]) -> tuple[float, float, list[float]]:
+def run_batch(out: str, provinces: str, workers: int | None, parameters: list[str]) -> tuple[float, float, list[float]]:
     """The batch from the command line."""
-    command = [sys.executable, "-m", "relocation_analysis", "batch", "--provinces", provinces, "--out", out, "--workers", str(workers)]
+    command = [sys.executable, "-m", "relocation_analysis", "batch", "--provinces", provinces, "--out", out]
+    command += ["--workers", str(workers)] if workers else []
     return measure([*command, *(word for text in parameters for word in ("-p", text))])
 
 
@@ -184,14 +185,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--provinces", default="all")
     options.add_argument("--loop", default=LOOP)
-    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--workers", type=int)
     options.add_argument("-p", dest="parameters", action="append", default=[])
     asked = options.parse_args()
     loop = asked.loop.split(",")
     n = len(province_slugs()) if asked.provinces == "all" else len(asked.provinces.split(","))
     with tempfile.TemporaryDirectory() as out:
         seconds, cpu, sizes = run_batch(out, asked.provinces, asked.workers, asked.parameters)
-        print(f"batch of {n}, HTML and PDF, {asked.workers} workers {seconds:9.1f} s {cpu:9.1f} CPU s {seconds / n:7.2f} s a report", flush=True)
+        print(f"batch of {n}, HTML and PDF, {os.cpu_count()} cores {seconds:9.1f} s {cpu:9.1f} CPU s {seconds / n:7.2f} s a report", flush=True)
         half = len(sizes) // 2
         print(f"  memory: at most {max(sizes[:half]):.2f} GB in the first half, {max(sizes[half:]):.2f} GB in the second", flush=True)
         unchanged, cpu, _ = run_batch(out, asked.provinces, asked.workers, asked.parameters)

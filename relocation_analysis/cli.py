@@ -95,7 +95,7 @@ def report(study, province, language, formats, parameters, out, force) -> None:
 @cli.command()
 @click.argument("study", default="simulated")
 @click.option("--provinces", default="all", show_default=True, metavar="all|A,B,C", help="Which provinces.")
-@click.option("--workers", type=click.IntRange(1), help="Chapters at a time; by default as many as there are cores.")
+@click.option("--workers", type=click.IntRange(1), help="Chapters at a time; by default one more than there are cores.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="A Dask scheduler whose workers are to write the reports.")
 @click.option("--timeout", type=click.FloatRange(1), help="Seconds that a cell may take; 1800 by default.")
 @LANGUAGE

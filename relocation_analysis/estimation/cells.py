@@ -109,14 +109,14 @@ def _quote(name: str) -> str:
 
 
 def _attach(connection, panel) -> dict[str, str]:
-    """Make the panel readable as table `panel`. Returns its columns and their types."""
+    """Make the panel readable as table `panel`. Returns its columns, and those of categories as ENUM."""
     if isinstance(panel, pd.DataFrame):
         connection.register("panel", panel)
-    else:
-        path = Path(panel)
-        files = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-        files = files.replace("'", "''")
-        connection.execute(f"CREATE TEMP VIEW panel AS SELECT * FROM read_parquet('{files}')")
+        return {name: "ENUM" if isinstance(kind, pd.CategoricalDtype) else "" for name, kind in panel.dtypes.items()}
+    path = Path(panel)
+    files = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
+    files = files.replace("'", "''")
+    connection.execute(f"CREATE TEMP VIEW panel AS SELECT * FROM read_parquet('{files}')")
     return {name: kind for name, kind, *_ in connection.execute("DESCRIBE panel").fetchall()}
 
 

@@ -44,7 +44,8 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
 
     Parameters
     ----------
-    workers : chapters at a time; as many as this process may use cores, by default.
+    workers : chapters at a time; by default one more than the cores that this process may use, since a kernel that starts
+        waits more than it works.
     timeout : seconds that a cell may take.
     scheduler : address of a Dask scheduler that is to do the jobs.
     stream : where the display goes, standard error by default.
@@ -53,7 +54,7 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
     -------
     How each job ended, in order, the national comparison last. The index has been written.
     """
-    workers = workers or available_cores()
+    workers = workers or available_cores() + 1
     progress = BatchProgress(len(batch.jobs), CHAPTERS, stream)
     with speaking(batch.study.language), _stoppable():
         try:
