@@ -162,8 +162,10 @@ def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:
         _require_constant(panel, unit, column)
     for outcome in outcomes.values():
         _require_range(panel, outcome, unit)
-        if outcome.level != unit:
-            _require_one_value(panel, outcome)
+    for level in dict.fromkeys(o.level for o in outcomes.values() if o.level != unit):
+        groups = panel.groupby([level, "time"], observed=True).ngroup().to_numpy()
+        for outcome in (o for o in outcomes.values() if o.level == level):
+            _require_one_value(panel, outcome, groups)
     _require_variation(panel, study)
     return panel
 
@@ -259,6 +261,8 @@ def _require_positive_weight(panel: pd.DataFrame) -> None:
 
 
 def _numeric(panel: pd.DataFrame, column: str) -> pd.Series:
+    if panel[column].dtype == "float64":
+        return panel[column].where(np.abs(panel[column]) < np.inf)
     values = pd.to_numeric(panel[column], errors="coerce").astype("float64")
     bad = values.isna() & panel[column].notna()
     if bad.any():
@@ -266,8 +270,7 @@ def _numeric(panel: pd.DataFrame, column: str) -> pd.Series:
                          _("{n:,} of {total:,} values are not, first {value!r}",
                            n=bad.sum(), total=len(panel), value=panel.loc[bad, column].iloc[0]),
                          _("correct them, or leave them empty where unknown"))  # fmt: skip
-    values[np.isinf(values)] = np.nan
-    return values
+    return values.where(np.abs(values) < np.inf)
 
 
 def _require_unique(panel: pd.DataFrame, unit: str) -> None:
@@ -302,15 +305,19 @@ def _require_range(panel: pd.DataFrame, outcome: Outcome, unit: str) -> None:
                          _("correct the value, map its unit, or leave it empty where unknown"))  # fmt: skip
 
 
-def _require_one_value(panel: pd.DataFrame, outcome: Outcome) -> None:
-    known = panel[panel[outcome.name].notna()]
-    groups = known.groupby([outcome.level, "time"], observed=True)[outcome.name]
-    differs = groups.max() != groups.min()
+def _require_one_value(panel: pd.DataFrame, outcome: Outcome, groups: np.ndarray) -> None:
+    """`groups` (N,) numbers the units of the outcome's level at each time; -1 where the unit is not known."""
+    values = panel[outcome.name].to_numpy(dtype=float)
+    known = ~np.isnan(values) & (groups >= 0)
+    low, high = np.full(groups.max() + 1, np.inf), np.full(groups.max() + 1, -np.inf)
+    np.minimum.at(low, groups[known], values[known])
+    np.maximum.at(high, groups[known], values[known])
+    differs = high > low
     if differs.any():
-        first = differs.index[differs][0]
+        first = panel.iloc[np.flatnonzero(groups == np.argmax(differs))[0]]
         raise InputError(_("{name} must be one value per {level} and time", name=outcome.name, level=say_level(outcome.level)),
-                         _("members of {n:,} of {total:,} differ, first {row}", n=differs.sum(), total=len(differs),
-                           row=f"{outcome.level} = {first[0]}, time = {first[1]}"),
+                         _("members of {n:,} of {total:,} differ, first {row}", n=differs.sum(), total=np.isfinite(low).sum(),
+                           row=f"{outcome.level} = {first[outcome.level]}, time = {first['time']}"),
                          _("give every member the value of the household"))  # fmt: skip
 
 

@@ -212,20 +212,22 @@ def _exclude(panel: pd.DataFrame, outcome: Outcome, study: Study, cohorts) -> tu
 
 def _flow(panel: pd.DataFrame, outcome: Outcome, study: Study, steps: list[tuple]) -> list[tuple]:
     """Rows and units that each step drops. A household counts once a time, by a member whose row has the value."""
-    key = panel[outcome.level]
-    keep = pd.Series(True, index=panel.index)
+    units = pd.factorize(panel[outcome.level])[0]
+    keep = np.ones(len(panel), dtype=bool)
     if outcome.level != study.design.unit:
         known_first = panel[outcome.name].isna().sort_values(kind="stable").index
-        keep = ~panel.loc[known_first, [outcome.level, "time"]].duplicated().reindex(panel.index)
-    rows = [(outcome.name, "file", _("rows of the file, one per {unit} and time", unit=say_level(outcome.level)), 0, 0, *_count(key, keep))]
+        keep = (~panel.loc[known_first, [outcome.level, "time"]].duplicated().reindex(panel.index)).to_numpy()
+    before = _count(units, keep)
+    rows = [(outcome.name, "file", _("rows of the file, one per {unit} and time", unit=say_level(outcome.level)), 0, 0, *before)]
     for step, reason, condition in steps:
-        left = keep & condition
-        before, after = _count(key, keep), _count(key, left)
+        left = keep & np.asarray(condition, dtype=bool)
+        after = _count(units, left)
         if before != after or study.disclosure != "public":  # elsewhere that a row is there must not say that it drops somebody
             rows.append((outcome.name, step, reason, before[0] - after[0], before[1] - after[1], *after))
-        keep = left
+        keep, before = left, after
     return rows
 
 
-def _count(key: pd.Series, keep: pd.Series) -> tuple[int, int]:
-    return int(keep.sum()), int(key[keep].nunique())
+def _count(units: np.ndarray, keep: np.ndarray) -> tuple[int, int]:
+    """How many rows are kept, and of how many units; -1 is a unit that is not known."""
+    return int(keep.sum()), int((np.bincount(units[keep & (units >= 0)]) > 0).sum())

@@ -145,10 +145,14 @@ def level_labels(design: Design, outcome: Outcome, level: str) -> pd.Series:
     """
     if level not in design.panel:
         raise unknown_name(_("A level of clustering"), level, [name for name in LEVELS if name in design.panel])
-    own = design.panel.groupby(outcome.level, observed=True)[level].transform("first")
-    own = own.astype(object).where(own.notna(), None)
-    rest = design.panel[design.cluster].astype(str)
-    return (level + " " + own.astype(str)).where(own.notna(), design.cluster + " " + rest)
+
+    def label() -> pd.Series:
+        own = design.panel.groupby(outcome.level, observed=True)[level].transform("first")
+        own = own.astype(object).where(own.notna(), None)
+        rest = design.panel[design.cluster].astype(str)
+        return (level + " " + own.astype(str)).where(own.notna(), design.cluster + " " + rest)
+
+    return design.keep(("labels", outcome.level, level, design.cluster), label)
 
 
 def at_level(design: Design, outcome: Outcome, level: str) -> Design:

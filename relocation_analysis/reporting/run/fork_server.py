@@ -51,6 +51,9 @@ def preload() -> None:
     import relocation_analysis
 
     rooms = dict.fromkeys(relocation_analysis._ROOM.values())
+    sys.modules["debugpy"] = None  # else every kernel imports a debugger, which nobody can attach
+    importlib.import_module("ipykernel.debugger")
+    del sys.modules["debugpy"]
     for name in (*PRELOADED, *(f"relocation_analysis.{room}" for room in rooms)):
         importlib.import_module(name)
     gc.collect()
