@@ -49,6 +49,7 @@ PAGE = {
     "code": mark("Code"),
 }
 SIMULATED = mark("Simulated data: not evidence about any real household")
+DRAWING = r'data:image/svg\+xml,[^"]+'
 
 
 def fence(text: str, attribute: str) -> str:
@@ -178,7 +179,13 @@ class HTMLReport(ReportExporter):
         script, digest = read_script()
         options = [f"--template={TEMPLATES / 'report.html'}", "--mathml", "--shift-heading-level-by=1"]
         options += ["--toc", "--toc-depth=3", "--section-divs", f"--variable=script:{script}", f"--variable=script-hash:{digest}"]
+        # Drawings are half of the text, which pandoc would only copy: it gets their checksums.
+        drawings = {f"data:,{hashlib.sha256(drawing.encode()).hexdigest()}": drawing for drawing in re.findall(DRAWING, markdown)}
+        for checksum, drawing in drawings.items():
+            markdown = markdown.replace(drawing, checksum)
         page = run_pandoc(markdown, "html5", about, self.bibliography, *options).decode()
+        for checksum, drawing in drawings.items():
+            page = page.replace(checksum, drawing)
         page = page.replace('<math display="block"', '<math display="block" tabindex="0"')  # it may scroll: by keys too
         font = fonts.maths_font(fonts.characters_of_equations(page))
         return page.replace("/* maths font */", font, 1), resources
