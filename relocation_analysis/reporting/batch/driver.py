@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +56,8 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
     """
     workers = workers or available_cores() + 1
     progress = BatchProgress(len(batch.jobs), CHAPTERS, stream)
-    with speaking(batch.study.language), _stoppable():
+    with speaking(batch.study.language), _stoppable(), ExitStack() as stack:
+        runner = None
         try:
             if batch.left_out:
                 progress.say(_("{n} rows of the file name no province and are in no report", n=batch.left_out))
@@ -67,9 +68,12 @@ def write_batch(batch: Batch, workers: int | None = None, timeout: float | None 
 
                 ended |= send_jobs(batch, todo, scheduler, timeout, progress)
             elif todo:
-                ended |= _write_here(batch, todo, workers, timeout, progress)
+                from relocation_analysis.reporting.run.chapters import TIMEOUT, Runner
+
+                runner = stack.enter_context(Runner(workers, timeout or TIMEOUT))
+                ended |= _write_here(batch, todo, runner, workers, progress)
             results = [replace(ended[job.name], home=job.folder.parent.name) for job in batch.jobs]
-            national, compared = _write_national(batch, progress, read_state(batch.folder).get("national", {}))
+            national, compared = _write_national(batch, progress, read_state(batch.folder).get("national", {}), runner)
             results += national
         finally:
             progress.close()
@@ -104,29 +108,27 @@ def _skip(job: Job, progress: BatchProgress) -> Ended:
     return Ended(job.name, UNCHANGED)
 
 
-def _write_here(batch: Batch, jobs: list[Job], workers: int, timeout: float | None, progress: BatchProgress) -> dict[str, Ended]:
+def _write_here(batch: Batch, jobs: list[Job], runner, workers: int, progress: BatchProgress) -> dict[str, Ended]:
     """Write reports on this machine: one more at work than there are workers, so that none waits for a page to be set."""
-    from relocation_analysis.reporting.run.chapters import TIMEOUT, Runner
 
     def work(job: Job, wait: bool) -> Ended:
         shown = progress.job(job.name)
         return attempt(job.name, shown, lambda: write_report(
             job.study, batch.out, batch.formats, batch.force, shown, runner, batch.code, job.data, wait))  # fmt: skip
 
-    with Runner(workers, timeout or TIMEOUT) as runner:
-        pool = ThreadPoolExecutor(workers + 1, thread_name_prefix="report")
-        try:
-            ended = collect({pool.submit(work, job, False): job for job in jobs}, pool)
-            busy = [job for job in jobs if job.name not in ended]
-            return ended | collect({pool.submit(work, job, True): job for job in busy}, pool)
-        except BaseException:
-            with _undisturbed():
-                pool.shutdown(wait=False, cancel_futures=True)
-                runner.stop()
-                pool.shutdown()
-            raise
-        finally:
+    pool = ThreadPoolExecutor(workers + 1, thread_name_prefix="report")
+    try:
+        ended = collect({pool.submit(work, job, False): job for job in jobs}, pool)
+        busy = [job for job in jobs if job.name not in ended]
+        return ended | collect({pool.submit(work, job, True): job for job in busy}, pool)
+    except BaseException:
+        with _undisturbed():
+            pool.shutdown(wait=False, cancel_futures=True)
+            runner.stop()
             pool.shutdown()
+        raise
+    finally:
+        pool.shutdown()
 
 
 @contextmanager
@@ -193,7 +195,7 @@ def say_problem(one: Ended) -> str:
     return _("chapter {chapter}: {problem}", chapter=one.chapter, problem=problem) if one.chapter else problem
 
 
-def _write_national(batch: Batch, progress: BatchProgress, remembered: dict) -> tuple[list[Ended], dict]:
+def _write_national(batch: Batch, progress: BatchProgress, remembered: dict, runner) -> tuple[list[Ended], dict]:
     """Compare the provinces, where there are some to compare.
 
     Returns how that ended, and what the next batch needs to know that it need not be done again: it is not even looked at where
@@ -211,7 +213,7 @@ def _write_national(batch: Batch, progress: BatchProgress, remembered: dict) -> 
 
     before, shown = read_run(folder).get("started"), progress.job(NATIONAL)
     try:
-        written = write_national(batch.study, batch.out, batch.formats, batch.force, shown)
+        written = write_national(batch.study, batch.out, batch.formats, batch.force, shown, runner)
     except Exception as error:  # the provinces stand without it
         ended = failure(NATIONAL, error)
         progress.say(_("{name}: {how}", name=NATIONAL, how=_("failed: {problem}", problem=say_problem(ended))))

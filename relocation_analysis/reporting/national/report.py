@@ -23,7 +23,7 @@ def national_folder(study, out: Path) -> Path:
     return Path(out) / study.name / NATIONAL / study.language
 
 
-def write_national(study, out: Path, formats: tuple[str, ...], force: bool = False, progress=None) -> Path | None:
+def write_national(study, out: Path, formats: tuple[str, ...], force: bool = False, progress=None, runner=None) -> Path | None:
     """Write the comparison of the provinces of a study: HTML, PDF, executed notebook, synthesis.csv, figures, run.json.
 
     Parameters
@@ -33,6 +33,7 @@ def write_national(study, out: Path, formats: tuple[str, ...], force: bool = Fal
     formats : of "html", "pdf" and "docx"; the record and the CSV files are always written.
     force : run again although the report is current.
     progress : an `execute.Progress`; one on standard error by default.
+    runner : an `execute.Runner` to share; one of its own by default.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def write_national(study, out: Path, formats: tuple[str, ...], force: bool = Fal
             if not force and is_current(folder, fingerprint(study, out, formats)):
                 say(_("report is current: {folder}", folder=folder))
                 return folder
-            _write(study, out, folder, formats, progress)
+            _write(study, out, folder, formats, progress, runner)
     return folder
 
 
@@ -77,7 +78,7 @@ def inputs_key(study, out: Path) -> str:
     return provenance.digest(parts)
 
 
-def _write(study, out: Path, folder: Path, formats, progress) -> None:
+def _write(study, out: Path, folder: Path, formats, progress, runner) -> None:
     """Run, render and put in place, under the lock of the folder; the reports of provinces are those that were copied."""
     from relocation_analysis.reporting.national.synthesis import SYNTHESIS_COLUMNS
     from relocation_analysis.reporting.run.execute import Progress
@@ -90,7 +91,7 @@ def _write(study, out: Path, folder: Path, formats, progress) -> None:
             key = fingerprint(study, stage / STAGE, formats)
             columns = {"synthesis": (*SYNTHESIS_COLUMNS, "chapter")}
             join = partial(_join, study, data=inputs_key(study, stage / STAGE))
-            write_record(study, partial(_run, study, stage, progress), join, draft, folder, formats, columns)
+            write_record(study, partial(_run, study, stage, progress, runner), join, draft, folder, formats, columns)
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
             run = {"fingerprint": key, "study": study.name, "province": NATIONAL, "language": study.language}
             run |= {"code": provenance.code_version(), "started": started.isoformat(), "seconds": round(time.perf_counter() - clock, 2)}
@@ -113,12 +114,12 @@ def _stage(study, out: Path, stage: Path) -> None:
         shutil.copyfile(study.file, stage / Path(study.file).name)
 
 
-def _run(study, stage: Path, progress) -> dict:
+def _run(study, stage: Path, progress, runner) -> dict:
     from relocation_analysis.reporting.run.execute import run_chapters
 
     origin = Path(study.origin).name if study.origin.endswith(".toml") else study.origin
     parameters = {"study": origin, "language": study.language, "parameters": study.changed, "reports": STAGE}
-    return run_chapters({NATIONAL: NOTEBOOKS / f"{NATIONAL}.ipynb"}, parameters, stage, progress)
+    return run_chapters({NATIONAL: NOTEBOOKS / f"{NATIONAL}.ipynb"}, parameters, stage, progress, runner=runner)
 
 
 def _join(study, chapters: dict, data: str):

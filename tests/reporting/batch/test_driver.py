@@ -340,7 +340,7 @@ def test_the_state_is_what_the_next_batch_needs(tmp_path):
 def test_the_provinces_are_compared_and_the_comparison_fails_alone(tmp_path, monkeypatch):
     asked = []
 
-    def compare(study, out, formats, force, progress):
+    def compare(study, out, formats, force, progress, runner):
         asked.append((study.province, out, formats, force))
         folder = out / study.name / "national" / study.language
         folder.mkdir(parents=True, exist_ok=True)
