@@ -314,10 +314,11 @@ def _require_one_value(panel: pd.DataFrame, outcome: Outcome, groups: np.ndarray
     np.maximum.at(high, groups[known], values[known])
     differs = high > low
     if differs.any():
-        first = panel.iloc[np.flatnonzero(groups == np.argmax(differs))[0]]
+        row = np.flatnonzero(groups == np.argmax(differs))[0]
+        unit, time = panel[outcome.level].iloc[row], panel["time"].iloc[row]  # a row as a whole would make the numbers alike
         raise InputError(_("{name} must be one value per {level} and time", name=outcome.name, level=say_level(outcome.level)),
                          _("members of {n:,} of {total:,} differ, first {row}", n=differs.sum(), total=np.isfinite(low).sum(),
-                           row=f"{outcome.level} = {first[outcome.level]}, time = {first['time']}"),
+                           row=f"{outcome.level} = {unit}, time = {time}"),
                          _("give every member the value of the household"))  # fmt: skip
 
 

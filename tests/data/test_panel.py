@@ -7,6 +7,7 @@ import pytest
 
 from relocation_analysis.data.panel import check_panel, present_outcomes, read_panel, read_truth
 from relocation_analysis.data.study import read_study
+from relocation_analysis.errors import InputError
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import estimate
 
@@ -115,3 +116,10 @@ def test_the_truth_of_a_simulated_study_travels_with_it(study):
 def test_a_simulated_panel_of_any_province_and_seed_is_fit_to_use(province, seed):
     study = read_study("simulated", province, parameters={"seed": seed})
     assert len(check_panel(read_panel(study), study)) > 10_000
+
+
+def test_the_row_of_a_message_is_as_the_file_has_it_where_all_columns_are_numbers(study):
+    rows = [(1, 7, 2016, 1, np.nan, 0.0), (2, 7, 2016, 1, np.nan, 1.0)]
+    panel = pd.DataFrame(rows, columns=["person", "household", "time", "village", "cohort", "debt"])
+    with pytest.raises(InputError, match="members of 1 of 1 differ, first household = 7, time = 2016"):
+        check_panel(panel, study)

@@ -1,24 +1,35 @@
 """From a design to the tidy table: every row, its errors, bands and keys. Exact repeats agree to the last
 bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from relocation_analysis.data.panel import check_panel, read_panel
 from relocation_analysis.data.study import Study, read_study
+from relocation_analysis.estimation import cohort_time, imputation
+from relocation_analysis.estimation.cells import build_cells
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS, TEXT_COLUMNS, join_effects
 from relocation_analysis.estimation.estimate import (
     MAIN,
     UNIVERSAL,
     adjust_headlines,
+    cells_of,
+    contrasts_of,
     domain_family,
     estimate,
+    fit_contrasts,
+    level_cells,
     multipliers_of,
+    outcome_cells,
     usable_subgroups,
 )
+from relocation_analysis.estimation.imputation import impute_cohort_time
 from relocation_analysis.estimation.inference import adjust_holm
+from relocation_analysis.estimation.sun_abraham import contrasts_of_cells, interact_cohort_time
 
 
 def test_the_table_has_the_columns_of_the_house(simulated_effects):
@@ -225,3 +236,33 @@ def test_the_shipped_mpdta_study_prints_the_published_table(monkeypatch, mpdta_f
         "2: -0.1373 (0.0364)",
         "3: -0.1008 (0.0344)",
     ]
+
+
+@pytest.mark.parametrize("name", ["offfarm_wage", "attend_6_15"])
+def test_effects_are_the_same_however_many_contrasts_and_replicates_are_fitted_at_once(design, monkeypatch, name):
+    def fits():
+        outcome = design.outcomes[name]
+        main = fit_contrasts(design, outcome, outcome_cells(design, outcome), contrasts_of(design, outcome, "universal"))
+        cells, few = level_cells(design, outcome), design.study.design.strata
+        other = [impute_cohort_time(cells, contrasts_of(design, outcome, "universal", "not_yet_treated"), 0, few, True),
+                 interact_cohort_time(cells, contrasts_of_cells(cells, 0), few, True)]  # fmt: skip
+        return [value for fit in (main, *other) for value in (fit.att, fit.influence, fit.jackknife, fit.by_side) if value is not None]
+
+    together = fits()
+    monkeypatch.setattr(cohort_time, "BLOCK", 1)
+    monkeypatch.setattr(imputation, "CELLS_AT_ONCE", 1)
+    for one, other in zip(together, fits(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+
+
+def test_cells_by_traits_are_those_of_the_texts_themselves_the_missing_ones_last(design):
+    outcome = design.outcomes["offfarm_wage"]
+    sex = design.panel["sex"].astype(object).where(design.panel["person"] % 7 != 0, None)
+    other = replace(design, panel=design.panel.assign(sex=sex.astype("str").where(sex.notna())))
+    pairs = ((2019, 2018), (2020, 2018))
+    found = cells_of(other, outcome, pairs, ("sex",))
+    direct = build_cells(other.panel, outcome, pairs, design.cluster, ("sex",))
+    assert found.rows["sex"].isna().any()
+    pd.testing.assert_frame_equal(found.rows, direct.rows, check_dtype=False)
+    for name in ("units", "size", "count", "weight", "total"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(direct, name))

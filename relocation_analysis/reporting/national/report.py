@@ -12,7 +12,7 @@ from relocation_analysis.paths import NOTEBOOKS
 from relocation_analysis.reporting.national.provinces import NATIONAL, READ, list_runs, read_reports
 from relocation_analysis.reporting.report import check_formats, is_current, write_record
 from relocation_analysis.reporting.run import placing, provenance
-from relocation_analysis.reporting.run.placing import FAILED, RUN, read_run
+from relocation_analysis.reporting.run.placing import RUN, read_run
 
 FEWEST = 2
 STAGE = "reports"  # where the notebook finds copies of what provinces published
