@@ -10,6 +10,7 @@ from relocation_analysis.estimation.cohort_time import NEVER, estimate_cohort_ti
 from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.effects import Effects
 from relocation_analysis.estimation.estimate import (
+    MAIN,
     contrasts_of,
     fit_adjusted,
     headline_contrasts,
