@@ -22,7 +22,6 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import Int
 
 from relocation_analysis.data.sources import MIRROR
 from relocation_analysis.language import _
@@ -111,7 +110,23 @@ class Kernels:
                 if not self.shutting_down:  # else it is killed next, and an interrupt would only make it complain before
                     await super()._async_interrupt_kernel()
 
+            def fork(self, request):
+                self.forked = kernels.fork(request)
+                return self.forked
+
         return Kernel
+
+    def fork(self, request: dict) -> "ForkedProcess":
+        """Fork a kernel; a server that has died is replaced. RuntimeError where it dies meanwhile, or the run was stopped."""
+        with self._lock:
+            if self.stopped:
+                raise RuntimeError("the run was stopped")
+            if not self._server.alive:
+                self._server.close()
+                self._server = ForkServer(self._environment())
+            control = self._server.connect()
+        with control:
+            return ForkedProcess(control, request)
 
     def release(self, started: list) -> None:
         """Be done with kernels: none of them is left."""
@@ -134,18 +149,8 @@ class Kernels:
         about: dict[str, Any] = {"argv": argv, "display_name": "Python 3", "language": "python"}
         if self._warm:
             _register()
-            about["metadata"] = {"kernel_provisioner": {"provisioner_name": PROVISIONER, "config": {"control": self._control()}}}
+            about["metadata"] = {"kernel_provisioner": {"provisioner_name": PROVISIONER}}
         return KernelSpec(**about, env=self._environment())
-
-    def _control(self) -> int:
-        """The descriptor by which kernels are asked for; a server that has died is replaced."""
-        with self._lock:
-            if self.stopped:
-                raise RuntimeError("the run was stopped")
-            if not self._server.alive:
-                self._server.close()
-                self._server = ForkServer(self._environment())
-            return self._server.control
 
     def _environment(self) -> dict[str, str]:
         env = ENVIRONMENT | {"IPYTHONDIR": str(self.scratch)}
@@ -181,11 +186,17 @@ class ForkServer:
             command = [sys.executable, "-P", "-m", "relocation_analysis.reporting.run.fork_server", str(number)]
             self._process = subprocess.Popen(command, env=os.environ | env, pass_fds=[number],
                                              stdin=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-        self.control = self._ours.fileno()
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        """Whether it still listens; a process that dies has closed its socket some time before it can be waited for."""
+        hung_up = select.poll()
+        hung_up.register(self._ours, 0)  # a hang-up is always told
+        return not hung_up.poll(0)
+
+    def connect(self) -> socket.socket:
+        """A socket of the caller's own by which to ask for kernels."""
+        return self._ours.dup()
 
     @property
     def pid(self) -> int:
@@ -211,17 +222,19 @@ class ForkedProcess:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, control: int, request: dict):
+    def __init__(self, control: socket.socket, request: dict):
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._heard, self.returncode = b"", None
-        with theirs, socket.socket(fileno=os.dup(control)) as server:
+        try:
+            self._line.settimeout(PATIENCE)
+            with theirs:
+                socket.send_fds(control, [b"k"], [theirs.fileno()])
             self._line.sendall(json.dumps(request).encode() + b"\n")
-            socket.send_fds(server, [b"k"], [theirs.fileno()])
-        self._line.settimeout(PATIENCE)
-        answer = self._hear()
-        if answer is None:
+            if (answer := self._hear()) is None:
+                raise ConnectionError
+        except OSError as error:  # of which ConnectionError and TimeoutError are kinds
             self._line.close()
-            raise RuntimeError("the process that forks kernels has ended")
+            raise RuntimeError("the process that forks kernels has ended, or does not answer") from error
         self.pid = answer["pid"]
         self._line.setblocking(False)
 
@@ -277,13 +290,11 @@ class ForkedProcess:
 
 
 class ForkProvisioner(LocalProvisioner):
-    """Gets kernels from a `ForkServer` of this process; in all else as jupyter_client's own provisioner."""
-
-    control = Int(help="Descriptor of the socket by which the server takes requests.")
+    """Gets kernels from the `Kernels` of its manager; in all else as jupyter_client's own provisioner."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict:
         request = {"arguments": cmd[3:], "cwd": kwargs.get("cwd"), "env": dict(kwargs["env"])}
-        self.process = self.parent.forked = ForkedProcess(self.control, request)
+        self.process = self.parent.fork(request)
         self.pid, self.pgid = self.process.pid, None  # signals go by the server, which knows whether it lives
         self.cwd = kwargs.get("cwd")
         return self.connection_info

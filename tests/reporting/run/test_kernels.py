@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -138,6 +140,37 @@ def test_a_process_that_forks_and_dies_is_replaced(tmp_path, progress, runner):
     assert shown(run(write_notebook(tmp_path, "'again'"), progress, runner)) == "'again'"
 
 
+def test_a_process_that_has_hung_up_is_replaced_even_before_it_can_be_waited_for(monkeypatch):
+    with Kernels() as kernels:
+        dying = kernels._server
+        monkeypatch.setattr(dying._process, "poll", lambda: None)  # a large process closes its sockets first
+        dying._process.kill()
+        assert wait_until(lambda: psutil.Process(dying.pid).status() == psutil.STATUS_ZOMBIE)
+        request = {"arguments": ["-f", str(kernels.scratch / "kernel.json")], "cwd": None, "env": dict(os.environ)}
+        kernel = kernels.fork(request)
+        assert kernels._server is not dying and psutil.Process(kernel.pid).ppid() == kernels._server.pid
+        kernel.close()
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_process_that_dies_before_it_forked_is_an_error_that_is_tried_again(hears):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        if hears:  # the message waits in it when it dies
+            threading.Timer(0.2, theirs.close).start()
+        else:
+            theirs.close()
+        with pytest.raises(RuntimeError, match="the process that forks kernels has ended"):
+            ForkedProcess(ours, {"arguments": []})
+
+
+def test_a_run_that_was_stopped_forks_no_more():
+    with Kernels() as kernels:
+        kernels.stop()
+        with pytest.raises(RuntimeError, match="the run was stopped"):
+            kernels.fork({"arguments": []})
+
+
 def test_where_memory_runs_out_the_kernel_ends_before_its_driver(tmp_path, progress, runner):
     ask = "open('/proc/self/oom_score_adj').read().strip()"
     assert int(eval(shown(run(write_notebook(tmp_path, ask), progress, runner)))) >= 500
@@ -146,22 +179,22 @@ def test_where_memory_runs_out_the_kernel_ends_before_its_driver(tmp_path, progr
 def test_signals_reach_the_kernel_and_its_end_is_told():
     with Kernels() as kernels:
         request = {"arguments": ["-f", str(kernels.scratch / "kernel.json")], "cwd": None, "env": dict(os.environ)}
-        process = ForkedProcess(kernels._control(), request)
+        process = kernels.fork(request)
         assert process.poll() is None and psutil.Process(process.pid).ppid() == kernels._server.pid
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == -signal.SIGTERM == process.poll()
         process.kill()  # has ended: nobody else may get the signal
-        other = ForkedProcess(kernels._control(), request)
+        other = kernels.fork(request)
         other.close()
         assert wait_until(lambda: not psutil.pid_exists(other.pid))
 
 
 DRIVER = """
 import os, sys, time
-from relocation_analysis.reporting.run.kernels import ForkedProcess, Kernels
+from relocation_analysis.reporting.run.kernels import Kernels
 with Kernels() as kernels:
     request = {"arguments": ["-f", str(kernels.scratch / "kernel.json")], "cwd": None, "env": dict(os.environ)}
-    process = ForkedProcess(kernels._control(), request)
+    process = kernels.fork(request)
     print(kernels._server.pid, process.pid, flush=True)
     time.sleep(600)
 """
@@ -178,7 +211,7 @@ def test_no_kernel_outlives_a_driver_that_is_killed():
 def test_no_kernel_outlives_the_process_that_forked_it():
     with Kernels() as kernels:
         request = {"arguments": ["-f", str(kernels.scratch / "kernel.json")], "cwd": None, "env": dict(os.environ)}
-        process = ForkedProcess(kernels._control(), request)
+        process = kernels.fork(request)
         os.kill(kernels._server.pid, signal.SIGKILL)
         assert process.wait(timeout=20) == -signal.SIGKILL
         assert wait_until(lambda: not psutil.pid_exists(process.pid))
