@@ -9,8 +9,9 @@ the strata of the treated,
 with means m = (sum of weight x outcome) / (sum of weights), which are functions of additive cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -72,6 +73,7 @@ def base_period(cohort: float, times: tuple[int, ...], anticipation: int) -> int
     return max(earlier) if earlier else None
 
 
+@lru_cache(maxsize=128)
 def list_contrasts(
     cohorts: tuple[float, ...],
     times: tuple[int, ...],
@@ -119,34 +121,53 @@ def estimate_cohort_time(
         an effect on the treated of the other strata.
     jackknife : also estimate without each cluster in turn.
     """
-    grid = _Grid.of(cells, strata)
-    shape = (len(grid.clusters), len(contrasts))
-    att, influence, sides = np.full(shape[1], np.nan), np.zeros(shape), np.zeros((2, *shape))
+    return estimate_by_group(cells, (np.arange(len(cells.rows)),), contrasts, strata, jackknife)[0]
+
+
+def estimate_by_group(
+    cells: Cells, groups: Sequence[np.ndarray], contrasts: tuple[Contrast, ...], strata: tuple[str, ...] = (), jackknife: bool = False
+) -> list[CohortTime]:
+    """What `estimate_cohort_time` gives from the cells of each group alone, such as a subgroup, for all groups at once.
+
+    Parameters
+    ----------
+    groups : the numbers of each group's rows, ascending. All else as there.
+    """
+    grid = _Grid.of(cells, strata, groups)
+    shape = (len(groups), len(grid.clusters), len(contrasts))
+    att, influence, sides = np.full((len(groups), len(contrasts)), np.nan), np.zeros(shape), np.zeros((2, *shape))
     dropped = np.full(shape, np.nan) if jackknife else None
-    for start, block in _blocks(grid, contrasts):
-        place = slice(start, start + len(block))
-        treated, others = grid.sides(block)
+    for block in _blocks(grid, contrasts, len(groups)):
+        j, n = np.array(block).T
+        treated, others = grid.sides([(contrasts[contrast], group) for contrast, group in block])
         fit = _difference(*(x.sum(1) for x in (treated.weight, treated.total, others.weight, others.total)), treated.signs)
-        att[place] = fit.att
-        influence[:, place] = _influence(fit, treated, others).T
-        sides[:, :, place] = [np.where(fit.used[:, None, :, None], x.count, 0.0).max(-1).sum(-1).T for x in (treated, others)]
+        att[n, j] = fit.att
+        influence[n, :, j] = _influence(fit, treated, others)
+        for side, sums in zip(sides, (treated, others), strict=True):
+            side[n, :, j] = np.where(fit.used[:, None, :, None], sums.count, 0.0).max(-1).sum(-1)
         if jackknife:
-            dropped[:, place] = _difference(*_without(treated), *_without(others), treated.signs).att.T
+            dropped[n, :, j] = _difference(*_without(treated), *_without(others), treated.signs).att
     units = sides.sum(0)
     alone = [j for j, contrast in enumerate(contrasts) if not contrast.comparison]
-    sides[1, :, alone] = sides[0, :, alone]
-    return CohortTime(contrasts, grid.clusters, att, influence, dropped, grid.cohorts, grid.size, *(sides > 0), units, sides)
+    sides[1][..., alone] = sides[0][..., alone]
+    fits = []
+    for n, rows in enumerate(groups):
+        clusters, cohorts, size = grid.sizes(rows)
+        by_side = sides[:, n][:, clusters]
+        fits.append(CohortTime(
+            contrasts, grid.clusters[clusters], att[n], influence[n][clusters], dropped[n][clusters] if jackknife else None,
+            grid.cohorts[cohorts], size, *(by_side > 0), units[n][clusters], by_side,
+        ))  # fmt: skip
+    return fits
 
 
-def _blocks(grid: "_Grid", contrasts: tuple[Contrast, ...]) -> Iterator[tuple[int, list[Contrast]]]:
-    """Runs of contrasts that are alike in having a base and a comparison, with the number of the first: as many as fit into
-    memory are estimated at once."""
-    start, largest = 0, max(1, BLOCK // max(1, 2 * len(grid.clusters) * grid.strata))
-    for _, alike in groupby(contrasts, key=lambda c: (c.base is None, not c.comparison)):
-        alike = list(alike)
-        for i in range(0, len(alike), largest):
-            yield start + i, alike[i : i + largest]
-        start += len(alike)
+def _blocks(grid: "_Grid", contrasts: tuple[Contrast, ...], groups: int) -> Iterator[list[tuple[int, int]]]:
+    """Numbers of contrasts and groups whose contrasts are alike in having a base and a comparison: as many as fit into memory
+    are estimated at once."""
+    largest = max(1, BLOCK // max(1, 2 * len(grid.clusters) * grid.strata))
+    for _, alike in groupby(range(len(contrasts)), key=lambda j: (contrasts[j].base is None, not contrasts[j].comparison)):
+        pairs = [(j, n) for j in alike for n in range(groups)]
+        yield from (pairs[i : i + largest] for i in range(0, len(pairs), largest))
 
 
 @dataclass(frozen=True)
@@ -214,56 +235,62 @@ def _without(sums: _Sums) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Cells on a dense grid: clusters K x cohorts G x strata S x columns P."""
+    """Cells on a dense grid: clusters K x cohorts G x strata S x columns P; the row numbers of each group."""
 
     clusters: np.ndarray
     cohorts: np.ndarray
-    size: np.ndarray
     index: tuple[np.ndarray, np.ndarray, np.ndarray]
     strata: int
     cells: Cells
-    found: dict = field(default_factory=dict)  # rows by cohorts: contrasts share them
+    groups: Sequence[np.ndarray]
+    found: dict = field(default_factory=dict)  # rows by cohorts and group: contrasts share them
 
     @classmethod
-    def of(cls, cells: Cells, strata: tuple[str, ...]) -> "_Grid":
+    def of(cls, cells: Cells, strata: tuple[str, ...], groups: Sequence[np.ndarray]) -> "_Grid":
         clusters, k = np.unique(cells.rows["cluster"].to_numpy(), return_inverse=True)
         cohorts, g = np.unique(cells.rows["cohort"].to_numpy(dtype=float), return_inverse=True)
         s = np.unique(cells.rows["age"].to_numpy(), return_inverse=True)[1]
         if strata:
             s = cells.rows.groupby(["age", *strata], dropna=False, sort=True).ngroup().to_numpy()
-        size = np.zeros((len(clusters), len(cohorts)))
-        np.add.at(size, (k, g), cells.size)
-        return cls(clusters, cohorts, size, (k, g, s), int(s.max()) + 1 if len(s) else 0, cells)
+        return cls(clusters, cohorts, (k, g, s), int(s.max()) + 1 if len(s) else 0, cells, groups)
 
-    def sides(self, block: list[Contrast]) -> tuple[_Sums, _Sums]:
-        """Sums over the treated and over the comparison of contrasts that are alike."""
-        pairs = [self.cells.contrast_columns(c.time, c.base) for c in block]
+    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers of the clusters and of the cohorts that some rows have, and their baseline weight by both."""
+        (clusters, k), (cohorts, g) = (np.unique(numbers[rows], return_inverse=True) for numbers in self.index[:2])
+        size = np.zeros((len(clusters), len(cohorts)))
+        np.add.at(size, (k, g), self.cells.size[rows])
+        return clusters, cohorts, size
+
+    def sides(self, block: list[tuple[Contrast, int]]) -> tuple[_Sums, _Sums]:
+        """Sums over the treated and over the comparison of contrasts that are alike, each within a group."""
+        pairs = [self.cells.contrast_columns(c.time, c.base) for c, _ in block]
         columns = np.array([[column for column, _ in pair] for pair in pairs])
         signs = np.array([sign for _, sign in pairs[0]])
-        treated = self._sums(columns, signs, [(c.cohort,) for c in block])
-        if block[0].comparison:
-            return treated, self._sums(columns, signs, [c.comparison for c in block])
+        treated = self._sums(columns, signs, [((c.cohort,), n) for c, n in block])
+        if block[0][0].comparison:
+            return treated, self._sums(columns, signs, [(c.comparison, n) for c, n in block])
         nobody = np.zeros(treated.weight.shape)  # zero at all times: the contrast is then the treated's own change
         return treated, _Sums(np.full(nobody.shape, 1 / len(self.clusters)), nobody, nobody, signs)
 
-    def _sums(self, columns: np.ndarray, signs: np.ndarray, cohorts: list[tuple[float, ...]]) -> _Sums:
-        """Sums over the rows of some cohorts for each of B contrasts, whose columns are (B, C)."""
-        found = [self._rows_of(members) for members in cohorts]
+    def _sums(self, columns: np.ndarray, signs: np.ndarray, members: list[tuple[tuple[float, ...], int]]) -> _Sums:
+        """Sums over the rows of some cohorts of a group for each of B contrasts, whose columns are (B, C)."""
+        found = [self._rows_of(*of) for of in members]
         size, length = len(self.clusters) * self.strata, [len(rows) for rows, _ in found]
         rows, place = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        place = place + np.repeat(np.arange(len(cohorts)) * size, length)
-        shape = (len(cohorts), len(self.clusters), self.strata)
+        place = place + np.repeat(np.arange(len(members)) * size, length)
+        shape = (len(members), len(self.clusters), self.strata)
 
         def spread(values: np.ndarray) -> np.ndarray:
-            sums = [np.bincount(place, values[rows, np.repeat(c, length)], minlength=size * len(cohorts)) for c in columns.T]
+            sums = [np.bincount(place, values[rows, np.repeat(c, length)], minlength=size * len(members)) for c in columns.T]
             return np.stack([total.reshape(shape) for total in sums], axis=-1)
 
         return _Sums(spread(self.cells.weight), spread(self.cells.total), spread(self.cells.count), signs)
 
-    def _rows_of(self, cohorts: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of some cohorts, and the place of each in a flattened (K, S)."""
-        if cohorts not in self.found:
+    def _rows_of(self, cohorts: tuple[float, ...], group: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of some cohorts of a group, and the place of each in a flattened (K, S)."""
+        if (cohorts, group) not in self.found:
             k, g, s = self.index
-            rows = np.flatnonzero(np.isin(self.cohorts, cohorts)[g])
-            self.found[cohorts] = rows, k[rows] * self.strata + s[rows]
-        return self.found[cohorts]
+            rows = self.groups[group]
+            rows = rows[np.isin(self.cohorts, cohorts)[g[rows]]]
+            self.found[cohorts, group] = rows, k[rows] * self.strata + s[rows]
+        return self.found[cohorts, group]

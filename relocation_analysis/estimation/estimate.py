@@ -19,6 +19,7 @@ from relocation_analysis.estimation.cohort_time import (
     NEVER,
     CohortTime,
     Contrast,
+    estimate_by_group,
     estimate_cohort_time,
     list_contrasts,
 )
@@ -61,19 +62,26 @@ def _estimate_outcome(design: Design, outcome: Outcome) -> Effects:
     cells = outcome_cells(design, outcome)
     main = contrasts_of(design, outcome, design.study.design.base_period)
     parts = [_rows_of(design, outcome, fit_contrasts(design, outcome, cells, main), MAIN, ALL_AGGREGATIONS)]
-    exposed = headline_contrasts(main)
-    bare = replace(cells, rows=cells.rows[["cluster", "cohort", "age", *design.study.design.strata]])
-    for trait in usable_subgroups(design, outcome):
-        traits = cells.rows[trait]
-        for value in sorted(v for v in traits.unique() if pd.notna(v)):
-            name = f"{trait}={value}"
-            fit = fit_contrasts(design, outcome, bare.subset((traits == value).to_numpy()), exposed, name)
-            parts.append(_rows_of(design, outcome, fit, MAIN, ("headline",), name))
+    for name, fit in _fit_subgroups(design, outcome, cells, headline_contrasts(main)).items():
+        parts.append(_rows_of(design, outcome, fit, MAIN, ("headline",), name))
     universal = contrasts_of(design, outcome, "universal")
     fit = fit_contrasts(design, outcome, cells, universal)
     parts.append(_with_reference(_rows_of(design, outcome, fit, UNIVERSAL, ("event_time",)), universal))
     parts.append(_rows_of(design, outcome, fit, UNIVERSAL, ("cohort_time",)))
     return tabulate_effects(parts)
+
+
+def _fit_subgroups(design: Design, outcome: Outcome, cells: Cells, contrasts: tuple[Contrast, ...]) -> dict[str, CohortTime]:
+    """Cohort-time effects by subgroup, "trait=value"; who has no value is in none."""
+    rows = {}
+    for trait in usable_subgroups(design, outcome):
+        numbers, values = pd.factorize(cells.rows[trait], sort=True)
+        rows |= {f"{trait}={value}": np.flatnonzero(numbers == k) for k, value in enumerate(values)}
+    if is_adjusted(design, outcome):
+        return {name: fit_adjusted(design, outcome, contrasts, name).effects for name in rows}
+    settings = design.study.design
+    fits = estimate_by_group(cells, tuple(rows.values()), contrasts, settings.strata, settings.few_clusters == "jackknife")
+    return dict(zip(rows, fits, strict=True))
 
 
 def contrasts_of(
@@ -158,12 +166,11 @@ def effects_of(
     contrasts: tuple[Contrast, ...],
     estimator: str,
     aggregations: tuple[str, ...],
-    subgroup: str = "all",
     adjusted: bool = True,
 ) -> Effects:
     """Effects from one set of contrasts, aggregated, with their errors; `adjusted` for the study's covariates if it has any."""
-    fit = fit_contrasts(design, outcome, cells, contrasts, subgroup, adjusted)
-    return effects_of_fit(design, outcome, fit, estimator, aggregations, subgroup)
+    fit = fit_contrasts(design, outcome, cells, contrasts, adjusted)
+    return effects_of_fit(design, outcome, fit, estimator, aggregations)
 
 
 def fit_contrasts(
@@ -171,12 +178,11 @@ def fit_contrasts(
     outcome: Outcome,
     cells: Cells,
     contrasts: tuple[Contrast, ...],
-    subgroup: str = "all",
     adjusted: bool = True,
 ) -> CohortTime:
     """Cohort-time effects of one set of contrasts, by the study's estimator."""
     if adjusted and is_adjusted(design, outcome):
-        return fit_adjusted(design, outcome, contrasts, subgroup).effects
+        return fit_adjusted(design, outcome, contrasts).effects
     settings = design.study.design
     return estimate_cohort_time(cells, contrasts, settings.strata, settings.few_clusters == "jackknife")
 
@@ -187,10 +193,9 @@ def effects_of_fit(
     fit: CohortTime,
     estimator: str,
     aggregations: tuple[str, ...],
-    subgroup: str = "all",
 ) -> Effects:
     """Cohort-time effects aggregated, with the errors, intervals and bands of the house."""
-    return tabulate_effects([_rows_of(design, outcome, fit, estimator, aggregations, subgroup)])
+    return tabulate_effects([_rows_of(design, outcome, fit, estimator, aggregations)])
 
 
 def _rows_of(

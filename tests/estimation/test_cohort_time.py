@@ -14,10 +14,12 @@ import pytest
 from diff_diff import CallawaySantAnna, SurveyDesign
 
 from relocation_analysis.data.codebook import Outcome
+from relocation_analysis.estimation import cohort_time
 from relocation_analysis.estimation.cells import NEVER, build_cells
 from relocation_analysis.estimation.cohort_time import (
     Contrast,
     base_period,
+    estimate_by_group,
     estimate_cohort_time,
     list_contrasts,
 )
@@ -454,3 +456,29 @@ def test_the_levels_at_a_time_and_the_own_change_are_contrasts_too():
     np.testing.assert_allclose(found.influence[:, 1], [-0.25, 0.25, 0, 0], atol=1e-12)
     np.testing.assert_allclose(found.jackknife[:, 1], [5, 4, 4.5, 4.5], atol=1e-12)
     assert found.comparison[:, 1].tolist() == found.treated[:, 1].tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("strata", [(), ("remote",)])
+def test_groups_at_once_give_what_the_cells_of_each_give_alone(strata, monkeypatch):
+    panel = selected("groups", 400)
+    rng = generator("groups", "traits")
+    traits = panel.drop_duplicates("person")["person"].to_frame().assign(size=0)
+    traits["size"] = rng.integers(0, 3, len(traits))
+    panel = panel.merge(traits, on="person")
+    panel.loc[(panel["village"] == panel["village"].min()) & (panel["size"] == 2), "size"] = 1  # a village has none of them
+    wanted = list_contrasts(tuple(np.sort(panel["cohort"].fillna(NEVER).unique())), (1, 2, 3), "not_yet_treated")
+    wanted += tuple(Contrast(c.cohort, c.time, c.base, ()) for c in wanted) + tuple(Contrast(c.cohort, c.time, None, (NEVER,)) for c in wanted)
+    cells = build_cells(panel, Y.model_copy(update={"sampling": "repeated"}), (), "village", ("remote", "size"))
+    sizes = cells.rows["size"].to_numpy()
+    groups = [np.flatnonzero(sizes == size) for size in range(3)]
+    for block in (1, cohort_time.BLOCK):
+        monkeypatch.setattr(cohort_time, "BLOCK", block)
+        together = estimate_by_group(cells, groups, wanted, strata, True)
+        assert len(together[2].clusters) < len(together[1].clusters)
+        for size, found in enumerate(together):
+            alone = estimate_cohort_time(cells.subset(sizes == size), wanted, strata, True)
+            for name in ("clusters", "cohorts", "treated", "comparison", "units", "by_side", "size"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(alone, name), err_msg=name)
+            for name in ("att", "influence", "jackknife"):
+                np.testing.assert_allclose(getattr(found, name), getattr(alone, name), rtol=1e-12, atol=1e-13, err_msg=name)
+    assert estimate_by_group(cells, (), wanted, strata) == []
