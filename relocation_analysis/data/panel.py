@@ -1,11 +1,13 @@
 """Read a study's panel and say everything that is wrong with it before anything is estimated."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import DOMAINS, Outcome, say_level
+from relocation_analysis.data.handover import key_of, take_over
 from relocation_analysis.data.simulate import simulate_panel
 from relocation_analysis.data.sources import fetch, read_file
 from relocation_analysis.data.study import Study
@@ -16,15 +18,36 @@ CHAPTERS = ("overview", "employment", "schooling", "health_access", "robustness"
 
 TIME_ACCOUNT_INPUTS = ("county_wage", "school_trips", "school_walk", "health_trips", "health_walk", "commute_hours",
                        "return_hours")  # fmt: skip
+_READING, _READ = threading.Lock(), {}  # the last file read, by what decides its rows
 
 
 def read_panel(study: Study) -> pd.DataFrame:
     """The study's panel with canonical column names: drawn, read from the user's file, or fetched by checksum.
 
+    A file is read once by a process, whichever of its provinces are asked for, and not at all by one that was given the panel.
+
     Returns one row per unit and time, of the study's province where it names one.
     """
+    if (given := take_over(study)) is not None:
+        return given
     if study.data.simulate:
         return _exclusions(_known(simulate_panel(study.province, study.simulation).panel, study), study)
+    key = (*key_of(study, "province"), *map(_stamp, study_files(study)))
+    with _READING:
+        if key not in _READ:
+            _READ.clear()
+            _READ[key] = _read_rows(study)
+        return _of_province(_READ[key], study)
+
+
+def _stamp(path: Path) -> tuple:
+    """What changes with a file."""
+    about = path.stat() if path.exists() else None
+    return about and (str(path), about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+def _read_rows(study: Study) -> pd.DataFrame:
+    """The rows of all provinces."""
     frame = _exclusions(_known(read_file(data_file(study), study.data.object), study), study)
     for canonical, column in study.columns.items():
         if column not in frame.columns:
@@ -41,7 +64,7 @@ def read_panel(study: Study) -> pd.DataFrame:
         frame[column] = frame[column].mask(frame[column] == code)
     if study.design.kind != "rollout" and study.design.unit not in frame.columns:
         frame[study.design.unit] = np.arange(len(frame))
-    return _of_province(frame, study)
+    return frame
 
 
 def _known(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -104,7 +127,7 @@ def data_file(study: Study) -> Path:
 
 def _of_province(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     if study.province is None:
-        return frame
+        return frame.copy(deep=False)
     if "province" not in frame.columns:
         raise InputError(_("A report of one province must have a column province"),
                          _("province {name!r} was asked for and the file has no such column", name=study.province),
@@ -135,9 +158,10 @@ def study_chapters(panel: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
 
 
 def study_files(study: Study) -> list[Path]:
-    """The study file, and the data file where there is one."""
+    """The study file, and its data where they are a file, or all files of a folder."""
     others = [fetch(file.url, file.sha256, file.local_name) for file in study.data.fill]
-    return [Path(study.file), *([] if study.data.simulate else [data_file(study)]), *others]
+    named = [Path(study.file), *([] if study.data.simulate else [data_file(study)]), *others]
+    return [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path]) if not f.is_dir()]
 
 
 def check_panel(panel: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -6,12 +6,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from relocation_analysis.data.handover import hand_over
 from relocation_analysis.errors import unknown_name
 from relocation_analysis.language import _, speaking
 from relocation_analysis.paths import NOTEBOOKS
 from relocation_analysis.reporting.run import placing, provenance
 from relocation_analysis.reporting.run.placing import FAILED, RUN, read_run, report_folder, writing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ("html", "pdf", "docx")
 USUAL = ("html", "pdf")
@@ -77,11 +82,13 @@ def write_report(
     say = progress.say if progress else print
     if not force and _is_kept(folder, key, say):
         return folder
-    plan = _plan(study)  # bad data stop here, before any folder is made
+    plan, panel = _plan(study)  # bad data stop here, before any folder is made
     with placing.claim(folder, study.province, wait, say):
         if not force and _is_kept(folder, key, say):
             return folder
-        _write(study, plan, folder, formats, {"fingerprint": key, "data": data}, progress, runner)
+        with hand_over(panel, study) as env:
+            del panel
+            _write(study, plan, folder, formats, {"fingerprint": key, "data": data}, progress, runner, env)
     return folder
 
 
@@ -94,7 +101,7 @@ def _is_kept(folder: Path, key: str, say) -> bool:
     return True
 
 
-def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner) -> None:
+def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner, env: dict[str, str]) -> None:
     """Run, render and put in place, under the lock of the folder."""
     from relocation_analysis.reporting.run.execute import Progress
 
@@ -102,7 +109,7 @@ def _write(study, plan: list, folder: Path, formats, run: dict, progress, runner
     progress = progress or Progress()
     try:
         with writing(folder), placing.draft_beside(folder) as draft, speaking(study.language):
-            run_plan = partial(_run, study, plan, progress, runner)
+            run_plan = partial(_run, study, plan, progress, runner, env)
             join = partial(_join, study, plan, data=run["data"]["rows"])
             write_record(study, run_plan, join, draft, folder, formats)
             names = sorted(p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file())
@@ -165,14 +172,15 @@ def write_outputs(chapters: dict, notebook, draft: Path, formats, columns: dict 
         (draft / f"report.{name}").write_bytes(written.encode() if isinstance(written, str) else written)
 
 
-def _plan(study) -> list[tuple[str, str]]:
-    """Chapters in order, each with the reason why it is not run, or blank; bad data stop here."""
+def _plan(study) -> tuple[list[tuple[str, str]], "pd.DataFrame"]:
+    """Chapters in order, each with the reason why it is not run, or blank, and the panel as it was read; bad data stop here."""
     from relocation_analysis.data.panel import check_panel, read_panel, study_chapters
 
-    return study_chapters(check_panel(read_panel(study), study), study)
+    panel = read_panel(study)
+    return study_chapters(check_panel(panel, study), study), panel
 
 
-def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
+def _run(study, plan: list[tuple[str, str]], progress, runner, env: dict[str, str]) -> dict:
     from relocation_analysis.data.study import notebook_parameters
     from relocation_analysis.reporting.run.execute import run_chapters
 
@@ -182,7 +190,7 @@ def _run(study, plan: list[tuple[str, str]], progress, runner=None) -> dict:
     ):  # by its bare name, so that no path of this machine is recorded
         parameters, folder = parameters | {"study": Path(parameters["study"]).name}, Path(study.folder)
     paths = {name: NOTEBOOKS / f"{name}.ipynb" for name, reason in plan if not reason}
-    return run_chapters(paths, parameters, folder, progress, runner=runner)
+    return run_chapters(paths, parameters, folder, progress, runner=runner, env=env)
 
 
 def _join(study, plan: list[tuple[str, str]], chapters: dict, data: str):

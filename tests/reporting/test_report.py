@@ -41,7 +41,7 @@ def tiny(chapters):
         patch.setattr(report, "NOTEBOOKS", chapters)
         patch.setattr(provenance, "code_files", lambda: sorted(chapters.glob("*.ipynb")))
         patch.setattr(provenance, "code_version", lambda: "version of the tests")
-        patch.setattr(report, "_plan", lambda study: PLAN)
+        patch.setattr(report, "_plan", lambda study: (PLAN, None))
         patch.setattr(panel_module, "study_files", lambda study: [STUDIES / "simulated.toml"])
         yield
 
@@ -152,7 +152,7 @@ def test_a_reference_to_an_exhibit_that_is_not_there_stops_the_report(tmp_path, 
 
 def test_a_chapter_without_outcomes_is_not_run_and_the_report_says_so(tmp_path, monkeypatch, write):
     plan = [("alpha", ""), ("beta", "The study has no outcome of schooling")]
-    monkeypatch.setattr(report, "_plan", lambda study: plan)
+    monkeypatch.setattr(report, "_plan", lambda study: (plan, None))
     page = (write(read_study("simulated"), tmp_path, ("html",)) / "report.html").read_text(
         encoding="utf-8"
     )

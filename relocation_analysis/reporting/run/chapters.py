@@ -75,12 +75,14 @@ class Runner:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter that is to be run: its notebook as `read_chapter` gives it, its parameters, the folder it runs in."""
+    """A chapter that is to be run: its notebook as `read_chapter` gives it, its parameters, the folder and environment it runs
+    in."""
 
     name: str
     notebook: NotebookNode
     parameters: dict
     folder: Path
+    env: dict[str, str]
     started: list = field(default_factory=list)  # its kernels, the one before the retry included
 
     @property
@@ -120,7 +122,7 @@ def _execute(chapter: Chapter, runner: Runner, progress: Progress) -> NotebookNo
             progress_bar=False,
             record_timing=False,
             request_save_on_cell_execute=False,
-            kernel_manager_class=runner.kernels.manager(chapter.started),
+            kernel_manager_class=runner.kernels.manager(chapter.started, chapter.env),
             shutdown_kernel="immediate",
             execution_timeout=runner.timeout,
             iopub_timeout=IOPUB_TIMEOUT,

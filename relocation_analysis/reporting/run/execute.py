@@ -41,6 +41,7 @@ def run_chapters(
     progress: Progress,
     workers: int = 2,
     runner: Runner | None = None,
+    env: dict[str, str] | None = None,
 ) -> dict[str, NotebookNode]:
     """Run notebooks, each in a kernel of its own.
 
@@ -51,6 +52,7 @@ def run_chapters(
     folder : working directory of the kernels.
     workers : chapters at a time, where there is no `runner`.
     runner : where they run, for reports that share one.
+    env : environment of the kernels, beside the usual.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def run_chapters(
     ------
     ChapterError : of the first chapter, in order, that did not run to its end.
     """
-    plan = [Chapter(name, read_chapter(name, path, parameters), parameters, folder) for name, path in chapters.items()]
+    plan = [Chapter(name, read_chapter(name, path, parameters), parameters, folder, env or {}) for name, path in chapters.items()]
     progress.add(sum(chapter.cells for chapter in plan))
     with nullcontext(runner) if runner else Runner(workers) as place:
         jobs = {}

@@ -84,9 +84,9 @@ class Kernels:
         for kernel in list(self._started):
             kill(kernel)
 
-    def manager(self, started: list) -> type[AsyncKernelManager]:
-        """A class of kernel managers, for papermill; each has a kernel of its own and is added to `started`."""
-        kernels, spec = self, self._spec()
+    def manager(self, started: list, env: dict[str, str]) -> type[AsyncKernelManager]:
+        """A class of kernel managers, for papermill; each has a kernel of its own, with `env`, and is added to `started`."""
+        kernels, spec = self, self._spec(env)
 
         class OwnInterpreter(KernelSpecManager):
             def get_kernel_spec(self, kernel_name):
@@ -144,13 +144,13 @@ class Kernels:
             return {}
         return {"transport": "ipc", "ip": str(self.scratch / str(next(self._number)))}
 
-    def _spec(self) -> KernelSpec:
+    def _spec(self, env: dict[str, str]) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         about: dict[str, Any] = {"argv": argv, "display_name": "Python 3", "language": "python"}
         if self._warm:
             _register()
             about["metadata"] = {"kernel_provisioner": {"provisioner_name": PROVISIONER}}
-        return KernelSpec(**about, env=self._environment())
+        return KernelSpec(**about, env=self._environment() | env)
 
     def _environment(self) -> dict[str, str]:
         env = ENVIRONMENT | {"IPYTHONDIR": str(self.scratch)}

@@ -56,8 +56,7 @@ def data_files(study) -> list[Path]:
         return [Path(study.file)]
     from relocation_analysis.data.panel import study_files
 
-    named = study_files(study)
-    return [f for path in named for f in (sorted(path.rglob("*")) if path.is_dir() else [path]) if not f.is_dir()]
+    return study_files(study)
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ def chapters(tmp_path_factory):
         patch.setattr(report, "NOTEBOOKS", folder)
         patch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
         patch.setattr(provenance, "code_version", lambda: "version of the tests")
-        patch.setattr(report, "_plan", lambda study: plan)
+        patch.setattr(report, "_plan", lambda study: (plan, None))
         patch.setattr(national, "write_national", lambda *_: None)
         yield folder
 

@@ -42,7 +42,7 @@ def tiny(tmp_path_factory):
         patch.setattr(report, "NOTEBOOKS", folder)
         patch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
         patch.setattr(provenance, "code_version", lambda: "version of the tests")
-        patch.setattr(report, "_plan", lambda study: plan if study.simulated else checked(study) and plan)
+        patch.setattr(report, "_plan", lambda study: (plan, None if study.simulated else checked(study)[1]))
         patch.setattr(national, "write_national", lambda *_: None)  # has tests of its own
         yield folder
 
@@ -166,7 +166,7 @@ def test_an_error_that_nobody_thought_of_is_the_province_s_own(tmp_path, monkeyp
     def plan(study):
         if study.province == "gansu":
             raise KeyError("what")
-        return [("alpha", ""), ("beta", "")]
+        return [("alpha", ""), ("beta", "")], None
 
     monkeypatch.setattr(report, "_plan", plan)
     ended, said = run(tmp_path)
@@ -270,6 +270,23 @@ def test_a_file_that_is_the_same_is_not_read_again(tmp_path, monkeypatch):
     run(tmp_path / "out", tmp_path / "own.toml")
     monkeypatch.setattr(panel, "read_panel", lambda study: 1 / 0)
     assert set(hows(run(tmp_path / "out", tmp_path / "own.toml")[0]).values()) == {UNCHANGED}
+
+
+def test_a_batch_reads_the_file_once_for_all_provinces_and_kernels(tmp_path, monkeypatch, chapter):
+    from relocation_analysis.data import panel
+
+    panel_file(tmp_path, ("gansu", "guizhou", "yunnan"))
+    reads, read = [], panel.read_file
+    monkeypatch.setattr(panel, "read_file", lambda *path: reads.append(path) or read(*path))
+    chapter(
+        "import relocation_analysis as ra\n"
+        "from relocation_analysis.data import panel\n"
+        "panel.read_file = None\n"
+        "rows = ra.read_panel(ra.read_study(study, province, language, parameters))\n"
+        "assert set(rows['province']) == {province} and len(rows) == 72"
+    )
+    assert set(hows(run(tmp_path / "out", tmp_path / "own.toml")[0]).values()) == {DONE}
+    assert len(reads) == 1
 
 
 def test_a_study_without_provinces_is_one_report(tmp_path):

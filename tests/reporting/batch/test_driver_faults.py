@@ -245,7 +245,7 @@ def test_200_provinces_cost_each_the_same_and_memory_stays_flat(one_chapter, tmp
     monkeypatch.setattr(report, "NOTEBOOKS", folder)
     monkeypatch.setattr(provenance, "code_files", lambda: sorted(folder.glob("*.ipynb")))
     monkeypatch.setattr(national, "write_national", lambda *_: None)
-    monkeypatch.setattr(report, "_plan", lambda study: seen.append((time.monotonic(), memory())) or [("only", "")])
+    monkeypatch.setattr(report, "_plan", lambda study: (seen.append((time.monotonic(), memory())) or [("only", "")], None))
     stream = io.StringIO()
     plan = jobs.plan_batch(tmp_path / "own.toml", formats=(), out=tmp_path / "out")
     ended = batch.write_batch(plan, 2, stream=stream)
