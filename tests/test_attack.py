@@ -377,7 +377,7 @@ def test_no_withheld_share_of_a_cohort_can_be_solved_for_from_its_other_shares_a
 
 
 def test_where_only_the_rare_shares_themselves_are_withheld_the_same_attack_solves_for_them(rare, monkeypatch):
-    monkeypatch.setattr(means, "_whole_cohorts", lambda table, few: few)
+    monkeypatch.setattr(means, "_whole_cohorts", lambda table, rare: pd.Series(rare, index=table.index))
     ranges = level_ranges(rare)
     assert (ranges["high"] - ranges["low"] < 2).any(), ranges.to_string()
 

@@ -14,9 +14,9 @@ def release_means(means: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     """Means of `outcome` by cohort and time (cohort, time, mean, n, and if known clusters) as they may be shown.
 
     A mean is missing where few units or clusters are behind it; a share also where few have it, or few have it not. A share is
-    shown as the ratio of two rounded counts, another mean with four digits. Where a share of a cohort is missing, all of that cohort
-    are, and those of another one if it is the only one: effects tell every change, so that one level would give the others. Which of
-    them is few is not noted either: two that differ by nine would be zero and nine.
+    shown as the ratio of two rounded counts, another mean with four digits. Where few of a cohort have a share, all shares
+    of that cohort are missing, and those of another one if it is the only one: effects tell every change, so that one level would
+    give the others. Which of them is few is not noted either: two that differ by nine would be zero and nine.
     """
     if kept().public:
         return means
@@ -26,18 +26,17 @@ def release_means(means: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     is_share = outcome.unit.split(" ")[0] == "share"
     if is_share:
         safe = [is_part_safe(round(part, 9), total) for part, total in zip(means["mean"] * n, n, strict=True)]
-        few |= ~np.array(safe, dtype=bool)
-        few = _whole_cohorts(means, few)
+        few |= _whole_cohorts(means[~few], ~np.array(safe, dtype=bool)[~few]).reindex(means.index, fill_value=False)
     for row in means[few].to_dict("records"):
         withheld.note("mean", "few_units", outcome=outcome.name, cohort=row["cohort"], time=row["time"])
     shown = [release_share(m, k) if is_share else _four_digits(m) for m, k in zip(means["mean"], n, strict=True)]
     return means.assign(n=n.map(round_count), mean=pd.Series(shown, index=means.index).mask(few))
 
 
-def _whole_cohorts(means: pd.DataFrame, few: pd.Series) -> pd.Series:
-    """The means of every cohort of which one is missing, and where it is the only such cohort those of the smallest other one."""
+def _whole_cohorts(means: pd.DataFrame, rare: np.ndarray) -> pd.Series:
+    """The means of every cohort of which one is `rare`, and where it is the only such cohort those of the smallest other one."""
     cohort = means["cohort"].fillna(np.inf)
-    hidden = set(cohort[few])
+    hidden = set(cohort[rare])
     others = means.loc[~cohort.isin(hidden), "n"].groupby(cohort).max()
     if len(hidden) == 1 and len(others):
         hidden.add(others.idxmin())
