@@ -16,12 +16,13 @@ from scipy import optimize
 
 from relocation_analysis.data.panel import check_panel, read_panel
 from relocation_analysis.data.study import read_study
+from relocation_analysis.estimation.benchmarks import estimate_alternatives
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.effects import EFFECT_COLUMNS
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.estimation.support import mark_thin
-from relocation_analysis.reporting.disclosure import release, rule
+from relocation_analysis.reporting.disclosure import means, release, rule
 from relocation_analysis.reporting.report import write_report
 
 WAVES = range(2014, 2021)
@@ -294,9 +295,91 @@ def test_no_trait_that_names_a_place_has_a_row_of_balance(design):
 
 
 def test_a_withheld_share_of_all_cannot_be_solved_for_from_effects(design, effects):
-    means = release.release_means(raw_means(design, "always"), design.outcomes["always"])
-    assert means["mean"].isna().all()
+    assert release.release_means(raw_means(design, "always"), design.outcomes["always"])["mean"].isna().all()
     assert release.release_effects(effects).select(outcome="always", aggregation="cohort").table["estimate"].isna().all()
+
+
+# An outcome that becomes rare when people move: the means of a cohort, and the changes that effects tell of it.
+
+
+def make_rare(seed: int) -> pd.DataFrame:
+    draw, rows, person = np.random.default_rng(seed), [], 0
+    for cohort, villages in {None: 15, 2016: 5, 2017: 6, 2018: 5, 2019: 9}.items():
+        for village in range(villages):
+            for _ in range(20):
+                person, trait = person + 1, draw.random()
+                for time in WAVES:
+                    likely = 0.2 if cohort in (None, 2019) or time < cohort else 0.05
+                    ill = float(draw.random() < 0.6 * likely + 0.4 * (trait < likely))
+                    rows.append((f"p{person}", f"v{cohort}{village}", time, cohort, ill))
+    return pd.DataFrame(rows, columns=["person", "village", "time", "cohort", "works"])
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def rare(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rare")
+    make_rare(request.param).to_csv(folder / "panel.csv", index=False)
+    text = OWN.replace('"works", "always", "wage"', '"works"').replace('subgroups = ["sex", "tribe", "village"]', "").split("[outcome.always]")[0]
+    (folder / "rare.toml").write_text(text, encoding="utf-8")
+    study = read_study(folder / "rare.toml")
+    design = build_design(check_panel(read_panel(study), study), study)
+    return design, estimate(design), estimate_alternatives(design, "works")
+
+
+def level_ranges(rare) -> pd.DataFrame:
+    """The range of every withheld number of those of a cohort who have the outcome at a time, from the means that are shown, from every
+    effect of a cohort at a time, and from the comparison of movers and stayers at the last wave."""
+    design, effects, alternatives = rare
+    true = raw_means(design, "works").assign(cohort=lambda m: m["cohort"].fillna(np.inf))
+    shown = release.release_means(raw_means(design, "works"), design.outcomes["works"])
+    size = true.groupby("cohort")["n"].first()
+    keys = list(zip(true["cohort"], true["time"], strict=True))
+    unit = dict(zip(keys, np.eye(len(keys)), strict=True))
+    count = (true["mean"] * true["n"]).round().to_numpy()
+    rows, value, slack = [], [], []
+    for key, mean, n in zip(keys, shown["mean"], shown["n"], strict=True):
+        if np.isfinite(mean):
+            rows, value, slack = [*rows, unit[key]], [*value, 5 * round(mean * n / 5)], [*slack, 2.5]
+
+    def mean_of(cohorts, time):
+        return sum(unit[g, time] for g in cohorts) / size[cohorts].sum()
+
+    def publish(vector, effect, released):
+        assert vector @ count == pytest.approx(effect, abs=1e-9)
+        if np.isfinite(released["estimate"]):
+            rows.append(vector), value.append(released["estimate"]), slack.append(released["std_error"] / 50)
+
+    table = effects.table.reset_index(drop=True)
+    cells = table[table["aggregation"].eq("cohort_time") & table["std_error"].notna()]
+    released = release.release_effects(effects).table.reset_index(drop=True).loc[cells.index].to_dict("records")
+    for row, out in zip(cells.to_dict("records"), released, strict=True):
+        g, t = row["cohort"], row["time"]
+        base = g - 1 if t >= g or row["estimator"].endswith("universal") else t - 1
+        others = [h for h in size.index if h > max(t, base) and h != g]
+        publish(mean_of([g], t) - mean_of([g], base) - mean_of(others, t) + mean_of(others, base), row["estimate"], out)
+    last, every = WAVES[-1], alternatives.table["estimator"].eq("cross_section").to_numpy()
+    out = release.release_effects(alternatives).table[every].iloc[0]
+    publish(mean_of([g for g in size.index if g < np.inf], last) - mean_of([np.inf], last), alternatives.table[every]["estimate"].iloc[0], out)
+    rows, value, slack, upper = np.array(rows), np.array(value), np.array(slack), size[true["cohort"]].to_numpy(dtype=float)
+    hidden = shown["mean"].isna().to_numpy()
+    known = not (hidden & (count >= 10)).any()  # what is withheld is few, if nothing else is withheld
+    upper = np.where(hidden & known, 9, upper)
+    found = [(*keys[i], count[i], *bounds(np.eye(len(keys))[i], rows, value - slack, value + slack, upper=upper, whole=True))
+             for i in np.flatnonzero(hidden & (count < 10))]  # fmt: skip
+    ranges = pd.DataFrame(found, columns=["cohort", "time", "count", "low", "high"])
+    smallest = ranges.groupby("cohort")["count"].transform("min")  # one of a cohort is below ten, and all move together
+    return ranges.assign(high=np.minimum(ranges["high"], ranges["count"] + 9 - smallest))
+
+
+def test_no_withheld_share_of_a_cohort_can_be_solved_for_from_its_other_shares_and_effects(rare):
+    ranges = level_ranges(rare)
+    assert len(ranges) >= 8 and (ranges["high"] - ranges["low"] >= 4).all(), ranges.to_string()
+
+
+def test_where_only_the_rare_shares_themselves_are_withheld_the_same_attack_solves_for_them(rare, monkeypatch):
+    monkeypatch.setattr(means, "_whole_cohorts", lambda table, rare: pd.Series(rare, index=table.index))
+    ranges = level_ranges(rare)
+    assert (ranges["high"] - ranges["low"] < 2).any(), ranges.to_string()
 
 
 # The report itself.

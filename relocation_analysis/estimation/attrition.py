@@ -281,6 +281,13 @@ def _universe(rows: pd.DataFrame, outcome: Outcome, wide: pd.DataFrame) -> np.nd
     return seen.reindex(index=wide.index, columns=wide.columns).to_numpy() == 1.0
 
 
+def _fewest_observed(y: np.ndarray, present: np.ndarray | None, moved: pd.Series) -> int:
+    """The fewest units, of movers or of the others, who ever have the outcome while in its universe, or ever lack it."""
+    inside = np.ones(y.shape, dtype=bool) if present is None else present
+    ever = [(inside & has).any(1) for has in (np.isfinite(y), ~np.isfinite(y))]
+    return int(min((flag & (moved.to_numpy() == side)).sum() for flag in ever for side in (True, False)))
+
+
 def check_selection_bounds(design: Design, name: str) -> Check:
     """Bounds on the headline of an outcome that exists only for some, such as the wages of those who work.
 
@@ -322,6 +329,7 @@ def check_selection_bounds(design: Design, name: str) -> Check:
             "std_error": np.nan if few else found.std_error,
             "conf_low": [np.nan, np.nan if few else found.conf_low, np.nan],
             "conf_high": [np.nan, np.nan, np.nan if few else found.conf_high],
+            "fewest": _fewest_observed(wide.to_numpy()[use], None if present is None else present[use], movers(first["cohort"], design)),
         }
     )
     return Check(name, "selection_bounds", null, change, None, bool(sides), table,

@@ -26,6 +26,7 @@ from relocation_analysis.estimation.inference import (
 )
 from relocation_analysis.estimation.matching import CALIPER, Matches, match_errors, match_units, matched_att
 from relocation_analysis.estimation.propensity import Propensity, Units, check_units, estimate_propensity
+from relocation_analysis.estimation.support import count_fewest
 from relocation_analysis.estimation.weighting import leave_clusters_out, weighted_effects
 
 WEIGHTED = ("difference_in_means", "ipw", "aipw")
@@ -41,7 +42,7 @@ class Comparison:
         influence values.
     matching : matching_levels and matching_differences; no influence values, so no band.
     balance : covariate, before, after_matching, after_weighting: standardised differences of movers and
-        non-movers.
+        non-movers; and fewest, the fewest units that a mean behind them tells of.
     support : side, units, matched, unmatched, effective: units on either side, and as how many equally
         weighted ones the matched count (Kish 1965).
     checks : common_support, balance_matching, balance_weighting, overlap, and with a baseline
@@ -145,8 +146,12 @@ def _matching_rows(
 
 
 def _support(units: Units, table: pd.DataFrame, used=True) -> pd.DataFrame:
-    """The units on either side, of those `used`, for every row of a table."""
-    sides = int((units.treated & used).sum()), int((~units.treated & used).sum())
+    """The units on either side, of those `used`, for every row of a table; of an outcome of 0 and 1 those who
+    have it, or have it not, at the last wave or at the baseline."""
+    levels = [pd.Series(y) for y in (units.y[:, 0], *(units.y[:, :1] - units.y[:, 1:]).T)]
+    sides = (
+        min(count_fewest(y[side & used], y) for y in levels) for side in (units.treated, ~units.treated)
+    )
     return pd.DataFrame([(*sides, None)] * len(table), columns=list(SUPPORT_COLUMNS))
 
 

@@ -9,6 +9,7 @@ from relocation_analysis.estimation.doubly_robust import NO_OVERLAP
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.estimation.matching import Matches
 from relocation_analysis.estimation.propensity import Propensity, Units
+from relocation_analysis.estimation.support import count_fewest
 from relocation_analysis.estimation.weighting import att_weights
 from relocation_analysis.language import _, mark
 
@@ -26,7 +27,7 @@ def covariate_balance(units: Units, propensity: Propensity, matches: Matches) ->
     """Differences of covariate means of movers and non-movers over the pooled standard deviation of all of
     them (Imbens & Rubin 2015, section 14.2), before, among the matched and weighted, and the same of the
     baseline outcome where there is one: covariate, before, after_matching, after_weighting. NaN where nobody
-    is matched or weighted."""
+    is matched or weighted. And fewest, the fewest units that a mean tells of, the matched ones' too."""
     x, names = units.covariates, list(units.names)
     if "differences" in units.forms:
         x, names = np.column_stack([x, units.y[:, 0] - units.y[:, 1]]), [*names, "y0"]
@@ -47,6 +48,8 @@ def covariate_balance(units: Units, propensity: Propensity, matches: Matches) ->
         with np.errstate(invalid="ignore", divide="ignore"):
             one, zero = (weight[side] @ x[side] / weight[side].sum() for side in sides)
             columns[column] = np.where(spread > 0, (one - zero) / spread, np.nan)
+    groups = [side & some for side in sides for some in (True, matches.weight > 0)]
+    columns["fewest"] = [min(count_fewest(pd.Series(v[group]), pd.Series(v)) for group in groups) for v in x.T]
     return pd.DataFrame(columns)
 
 
@@ -74,7 +77,7 @@ def check_support(outcome: str, units: Units, matches: Matches, support: pd.Data
 
 def check_balance(outcome: str, balance: pd.DataFrame, how: str) -> Check:
     """Largest standardised difference of a covariate after "matching" or "weighting"."""
-    table = balance[["covariate", "before", f"after_{how}"]]
+    table = balance[["covariate", "before", f"after_{how}", "fewest"]]
     covariates = table[table["covariate"] != "y0"][f"after_{how}"].abs()
     largest = float(covariates.max()) if covariates.notna().any() else None
     note = _("The statistic is the largest standardised difference; below {most} passes. Balance of what is measured is no evidence on what "

@@ -21,6 +21,7 @@ from relocation_analysis.estimation.effects import EFFECT_COLUMNS, SUPPORT_COLUM
 from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, MANY_CLUSTERS, pointwise_interval
 from relocation_analysis.estimation.instruments import Late, hull, two_stage
 from relocation_analysis.estimation.offer_design import Offer, complete_cases, regression, require_offer, weights_of
+from relocation_analysis.estimation.support import count_fewest
 
 ITT, LATE, ROBUST = "ols_strata", "tsls", "anderson_rubin"
 TAKE_UP = Outcome(name="relocated", domain="other", unit="share", minimum=0, maximum=1, label_en="Relocated")
@@ -69,15 +70,15 @@ def estimate_take_up(frame: pd.DataFrame, offer: Offer, subgroup: str = "all") -
 
 
 def take_up_by_arm(frame: pd.DataFrame) -> pd.DataFrame:
-    """Units, units whose take-up is known, and the weighted share of them who took it up, by arm and offer: arm, offered,
-    n_units, n_known, share."""
+    """Units, units whose take-up is known, those of them who took it up, and their weighted share, by arm and offer: arm, offered,
+    n_units, n_known, n_took, share."""
     frame = frame.assign(arm=frame.get("arm", ""), weight=weights_of(frame))
     rows = []
     for (arm, offered), group in frame.groupby(["arm", "offered"], observed=True):
         known = group[group["relocated"].notna()]
         share = np.average(known["relocated"], weights=known["weight"]) if len(known) else np.nan
-        rows.append((arm, int(offered), len(group), len(known), share))
-    return pd.DataFrame(rows, columns=["arm", "offered", "n_units", "n_known", "share"])
+        rows.append((arm, int(offered), len(group), len(known), int(known["relocated"].sum()), share))
+    return pd.DataFrame(rows, columns=["arm", "offered", "n_units", "n_known", "n_took", "share"])
 
 
 def late_of(frame: pd.DataFrame, name: str, offer: Offer) -> Late | None:
@@ -112,7 +113,8 @@ def _coefficients(frame, name: str, offer: Offer, estimand: str, pooled: str = "
 
 
 def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, aggregation: str) -> list[Effects]:
-    """One regression on a dummy for each side. Behind a first stage stand those who took the offer up."""
+    """One regression on a dummy for each side. Of an outcome of 0 and 1, take-up too, those stand behind it who have it, or have it
+    not: with its error the effect gives both shares, where every unit is a cluster."""
     if len(rows) == 0:
         return []
     dummies = np.column_stack([side.to_numpy(dtype=float) for side in sides.values()])
@@ -130,13 +132,16 @@ def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, a
         if few_clusters(offer, min(*treated, comparison))
         else np.full(fit.influence.shape[:2], np.nan)
     )
-    behind = rows[name].eq(1) if estimand == "first_stage" else pd.Series(True, index=rows.index)
-    units = [(int((side & behind).sum()), int(base.sum())) for side in sides.values()]
+    units = [_units_behind(rows, name, side, base) for side in sides.values()]
     return [
         _row(fit.coefficient[m, 0], fit.influence[:, m, 0], left[:, m], system.labels, offer, units[m], estimator=ITT, estimand=estimand,
              arm=arm, aggregation=aggregation, n_units=len(rows), n_clusters_treated=treated[m], n_clusters_comparison=comparison)
         for m, arm in enumerate(sides)
     ]  # fmt: skip
+
+
+def _units_behind(rows: pd.DataFrame, name: str, *sides: pd.Series) -> tuple[int, ...]:
+    return tuple(count_fewest(rows.loc[side, name], rows[name]) for side in sides)
 
 
 def _late_rows(frame, name: str, offer: Offer, late: Late) -> list[Effects]:
@@ -146,7 +151,8 @@ def _late_rows(frame, name: str, offer: Offer, late: Late) -> list[Effects]:
     sides = {column: first[0].table[column].iloc[0] for column in ("n_units", "n_clusters_treated", "n_clusters_comparison")}
     few = few_clusters(offer, min(sides["n_clusters_treated"], sides["n_clusters_comparison"]))
     left = late_without_each(system) if few else np.full(len(system.labels), np.nan)
-    units = tuple(first[0].support.iloc[0, :2].astype(int))
+    units = _units_behind(rows, name, rows["offered"] == 1, rows["offered"] == 0)
+    units = tuple(np.minimum(units, first[0].support.iloc[0, :2].astype(int)))
     main = _row(late.estimate, late.influence, left, system.labels, offer, units, estimator=LATE, estimand="late", **sides)
     low, high = hull(late.robust_set)
     blank = dict.fromkeys(("std_error", "statistic", "p_value"), np.nan)

@@ -218,10 +218,11 @@ def _weights(row, g: np.ndarray, t: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def count_fewest(values: pd.Series, everybody: pd.Series) -> int:
-    """How many the mean of `values` tells of: where only 0 and 1 occur among everybody, the fewer of those two; else all."""
-    if everybody.dropna().isin([0, 1]).all():
-        return int(min((values == 1).sum(), (values == 0).sum()))
-    return len(values)
+    """How many the mean of `values` tells of: where no more than two values occur among everybody, the fewer of those; else all."""
+    kinds = everybody.dropna().unique()
+    if len(kinds) > 2:
+        return len(values)
+    return int(min((values == kinds.max()).sum(), (values < kinds.max()).sum())) if len(kinds) else 0
 
 
 def mark_checks(checks: list[Check], effects: Effects) -> list[Check]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from relocation_analysis.data.codebook import Outcome
@@ -16,6 +17,7 @@ from relocation_analysis.estimation.roster import offer_of
 from relocation_analysis.estimation.sample import baseline_balance, raw_means
 from relocation_analysis.language import _, mark
 from relocation_analysis.reporting import wording
+from relocation_analysis.reporting.disclosure import withheld
 from relocation_analysis.reporting.disclosure.release import kept, release_clusters, release_count, release_share, round_count
 from relocation_analysis.reporting.exhibits.kinds import Figure, Prose, Table
 from relocation_analysis.reporting.exhibits.released import (
@@ -156,22 +158,35 @@ def show_balance(design: Design) -> Figure:
 
 
 def tabulate_take_up(design: Design) -> Table | Prose:
-    """Who was offered what, and the share that took it up; with a share that is withheld the effect that would reveal it is, too."""
+    """Who was offered what, and the share that took it up, and the effect of the offer on it."""
     if "relocated" not in design.panel:
         return Prose(_("Take-up is not known in this study."))
-    arms = [(row, release_share(row.share, row.n_known)) for row in take_up_by_arm(design.panel).itertuples()]
-    told = all(not is_lost(share, row.share) for row, share in arms)
-    body = tuple(_arm_row(row, share) for row, share in arms)
+    arms = take_up_by_arm(design.panel)
+    body = tuple(_arm_row(row, np.nan if hidden else release_share(row.share, row.n_known))
+                 for row, hidden in zip(arms.itertuples(), _is_take_up_withheld(arms), strict=True))  # fmt: skip
     offer = offer_of(design)
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
         row = released(estimate_take_up(design.panel, how)).select(arm="").table.iloc[0]
-        shown = wording.WITHHELD if row["withheld"] or not told else _say_take_up(row)
+        shown = wording.WITHHELD if row["withheld"] else _say_take_up(row)
         body += ((label, "", show_count(row["n_units"]), shown),)
     note = _("Shares of those whose take-up is known. Effects in percentage points, clustered errors in brackets.")
     return Table("tbl-take_up", (*left(mark("Arm"), mark("Offered")), *right(mark("Units"), mark("Took it up"))), body,
                  _("Take-up by arm, and the effect of the offer on it"), close_note(note, body),
                  "reporting.sections.tabulate_take_up")  # fmt: skip
+
+
+def _is_take_up_withheld(arms: pd.DataFrame) -> pd.Series:
+    """Arms of which few took the offer up, or few did not; where that is one of several of those offered, or of the others, another
+    one too, since the effect on all of them gives their sum."""
+    fewest = np.minimum(arms["n_took"], arms["n_known"] - arms["n_took"])
+    few = fewest.lt(kept().threshold) & (not kept().public)
+    for _side, group in fewest.groupby(arms["offered"]):
+        hidden = few[group.index]
+        if hidden.sum() == 1 and len(group) > 1:
+            few[group[~hidden].idxmin()] = True
+            withheld.note("share", "complement")
+    return few
 
 
 def _arm_row(row: NamedTuple, share: float) -> tuple[str, ...]:

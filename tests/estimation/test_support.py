@@ -159,7 +159,8 @@ def test_a_share_tells_of_the_fewer_of_those_who_have_it_and_have_it_not():
     binary = pd.Series([1.0, 1, 1, 0, np.nan])
     assert count_fewest(binary.dropna(), binary) == 1
     assert count_fewest(binary[:3], binary) == 0
-    assert count_fewest(pd.Series([2.0, 3.0]), pd.Series([2.0, 3.0])) == 2
+    assert count_fewest(2 - 3 * binary.dropna(), 2 - 3 * binary) == 1
+    assert count_fewest(pd.Series([2.0, 3.0]), pd.Series([2.0, 3.0, 4.0])) == 2
 
 
 def test_a_check_of_a_thin_headline_is_thin_and_single_cohorts_mark_the_thin_cohort():

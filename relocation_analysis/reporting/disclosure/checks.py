@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from relocation_analysis.estimation.checks import Check
+from relocation_analysis.estimation.comparison_checks import BALANCED
+from relocation_analysis.estimation.inference import LEVEL, adjust_holm
 from relocation_analysis.estimation.specification_curve import CHOICES, check_specifications
 from relocation_analysis.language import _
 from relocation_analysis.reporting.disclosure import withheld
-from relocation_analysis.reporting.disclosure.means import release_balance, require_fewest
+from relocation_analysis.reporting.disclosure.means import release_balance, require_counts
 from relocation_analysis.reporting.disclosure.once import once
 from relocation_analysis.reporting.disclosure.rule import kept, release_clusters, round_count
 
@@ -102,28 +104,47 @@ def _balance(check: Check) -> Check:
     if check.table is None:
         return check
     if "stayed" not in check.table:
-        return replace(check, table=_offer_balance(check.table))
+        return _offer_balance(check)
     table = release_balance(check.table)
     largest = table["difference"].abs().max()
     return replace(check, table=table, statistic=float(largest) if math.isfinite(largest) else None)
 
 
-def _offer_balance(table: pd.DataFrame) -> pd.DataFrame:
-    require_fewest(table)
+def _offer_balance(check: Check) -> Check:
+    """Holm's adjustment over the traits that may be shown: one that is not would give its p-value to the others, and to the check."""
+    table = check.table
+    require_counts(table, _("A table of balance"), "fewest")
     few = table["fewest"].lt(kept().threshold)
     for name in table.loc[few, "covariate"]:
         withheld.note("balance", "few_units", subgroup=name)
-    numbers = ["mean_not_offered", "difference", "std_error"]
-    table = table.assign(**{name: table[name].map(lambda v: float(f"{v:.3g}") if math.isfinite(v) else v) for name in numbers})
-    table = table.assign(**{name: table[name].map(_round_p) for name in ("p_value", "p_adjusted")})
-    table[[*numbers, "p_value", "p_adjusted"]] = table[[*numbers, "p_value", "p_adjusted"]].mask(few)
-    return table.assign(n_units=table["n_units"].astype(float).map(round_count), fewest=np.nan)
+    numbers = {name: _three(table[name]).mask(few) for name in ("mean_not_offered", "difference", "std_error")}
+    known = table["p_value"].mask(few) if few.any() else table["p_value"]
+    adjusted = pd.Series(adjust_holm(known.to_numpy()), index=table.index) if few.any() else table["p_adjusted"]
+    table = table.assign(**numbers, p_value=known.map(_round_p), p_adjusted=adjusted.map(_round_p),
+                         n_units=table["n_units"].astype(float).map(round_count), fewest=np.nan)  # fmt: skip
+    smallest = float(adjusted.min())
+    if not math.isfinite(smallest):
+        return replace(check, table=table, p_value=None, passed=None)
+    return replace(check, table=table, p_value=smallest, passed=smallest >= 1 - LEVEL)
+
+
+def _balance_after(check: Check) -> Check:
+    """The largest difference of the covariates that may be shown, and the verdict on these."""
+    if check.table is None:
+        return check
+    require_counts(check.table, _("A table of balance"), "fewest")
+    shown = check.table[check.table["covariate"].ne("y0") & check.table["fewest"].ge(kept().threshold)]
+    largest = shown[check.name.replace("balance", "after")].abs().max()
+    if not math.isfinite(largest):
+        return _withhold(check, "few_units")
+    return replace(check, statistic=float(largest), passed=bool(largest < BALANCED))
 
 
 def _attrition(check: Check) -> Check:
     """Shares of those seen tell how many are lost: missing where these, or those seen, are few. At the first wave all are seen."""
-    if check.table is None or "fewest_moved" not in check.table:
+    if check.table is None:
         return check
+    require_counts(check.table, _("A table of attrition"), "fewest_moved", "fewest_stayed")
     table, hidden = check.table, False
     for side in ("moved", "stayed"):
         few = table[f"fewest_{side}"].lt(kept().threshold) & (table.index > table.index[0])
@@ -139,9 +160,11 @@ def _groups(check: Check) -> Check:
 
 
 def _bounds(check: Check) -> Check:
-    """How many are not observed on either side of an offer."""
-    few = check.table is not None and "fewest" in check.table and _few(check.table["fewest"].iloc[0])
-    return _withhold(check, "few_units", verdict=True) if few else check
+    """How many are not observed on either side of an offer, or of a move."""
+    if check.table is None:
+        return check
+    require_counts(check.table, _("A table of bounds"), "fewest")
+    return _withhold(check, "few_units", verdict=True) if _few(check.table["fewest"].iloc[0]) else check
 
 
 def _support(check: Check) -> Check:
@@ -214,6 +237,8 @@ RELEASES: dict[str, Callable[[Check], Check]] = {
     "strata": _strata,
     "overlap": _overlap,
     "balance": _balance,
+    "balance_matching": _balance_after,
+    "balance_weighting": _balance_after,
     "attrition": _attrition,
     "selective_attrition": _groups,
     "selection_bounds": _bounds,

@@ -14,7 +14,9 @@ def release_means(means: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     """Means of `outcome` by cohort and time (cohort, time, mean, n, and if known clusters) as they may be shown.
 
     A mean is missing where few units or clusters are behind it; a share also where few have it, or few have it not. A share is
-    shown as the ratio of two rounded counts, another mean with four digits.
+    shown as the ratio of two rounded counts, another mean with four digits. Where few of a cohort have a share, all shares
+    of that cohort are missing, and those of another one if it is the only one: effects tell every change, so that one level would
+    give the others. Which of them is few is not noted either: two that differ by nine would be zero and nine.
     """
     if kept().public:
         return means
@@ -24,11 +26,21 @@ def release_means(means: pd.DataFrame, outcome: Outcome) -> pd.DataFrame:
     is_share = outcome.unit.split(" ")[0] == "share"
     if is_share:
         safe = [is_part_safe(round(part, 9), total) for part, total in zip(means["mean"] * n, n, strict=True)]
-        few |= ~np.array(safe, dtype=bool)
+        few |= _whole_cohorts(means[~few], ~np.array(safe, dtype=bool)[~few]).reindex(means.index, fill_value=False)
     for row in means[few].to_dict("records"):
         withheld.note("mean", "few_units", outcome=outcome.name, cohort=row["cohort"], time=row["time"])
     shown = [release_share(m, k) if is_share else _four_digits(m) for m, k in zip(means["mean"], n, strict=True)]
     return means.assign(n=n.map(round_count), mean=pd.Series(shown, index=means.index).mask(few))
+
+
+def _whole_cohorts(means: pd.DataFrame, rare: np.ndarray) -> pd.Series:
+    """The means of every cohort of which one is `rare`, and where it is the only such cohort those of the smallest other one."""
+    cohort = means["cohort"].fillna(np.inf)
+    hidden = set(cohort[rare])
+    others = means.loc[~cohort.isin(hidden), "n"].groupby(cohort).max()
+    if len(hidden) == 1 and len(others):
+        hidden.add(others.idxmin())
+    return cohort.isin(hidden)
 
 
 def _four_digits(value: float) -> float:
@@ -47,7 +59,7 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     """
     if kept().public:
         return balance
-    require_fewest(balance)
+    require_counts(balance, _("A table of balance"), "fewest")
     trait = balance["covariate"].astype(str).str.split("=").str[0].where(balance["covariate"].astype(str).str.contains("="))
     for name in sorted(set(trait[trait.isin(NAMES)])):
         withheld.note("balance", "names", subgroup=name)
@@ -64,11 +76,12 @@ def release_balance(balance: pd.DataFrame) -> pd.DataFrame:
     return balance.assign(**numbers, fewest=balance["fewest"].astype(float).map(round_count))
 
 
-def require_fewest(balance: pd.DataFrame) -> None:
-    """Stop unless a table of balance says how few each mean tells of."""
-    if "fewest" not in balance:
+def require_counts(table: pd.DataFrame, what: str, *columns: str) -> None:
+    """Stop unless a table says how few each of its numbers tells of; `what` it is."""
+    missing = [name for name in columns if name not in table]
+    if missing:
         raise InputError(
-            _("{what} must have the columns {columns}", what=_("A table of balance"), columns="fewest"),
-            _("{n} missing, the first {column}", n=1, column=repr("fewest")),
+            _("{what} must have the columns {columns}", what=what, columns=", ".join(columns)),
+            _("{n} missing, the first {column}", n=len(missing), column=repr(missing[0])),
             _("pass the table as it was made"),
         )

@@ -228,6 +228,18 @@ def test_balance_that_does_not_say_how_few_it_tells_of_is_refused_unless_data_ar
     assert release.release_balance(balance) is balance
 
 
+def test_a_cohort_of_which_one_share_is_withheld_has_none_and_another_one_neither():
+    """Effects tell how a cohort changed from wave to wave: from one of its shares the others would follow."""
+    shares = {1: (0.3, 0.05), 2: (0.4, 0.5), 3: (0.4, 0.5), np.nan: (0.3, 0.3)}
+    means = pd.DataFrame([(c, t, shares[c][t], 90 + c) for c in (1, 2, 3) for t in (0, 1)] + [(np.nan, t, 0.3, 300) for t in (0, 1)],
+                         columns=["cohort", "time", "mean", "n"])  # fmt: skip
+    shown = release.release_means(means, SHARE)
+    assert shown["mean"].isna().tolist() == [True] * 4 + [False] * 4
+    noted = [(entry["cohort"], entry["reason"]) for entry in withheld.take() if entry["what"] == "mean"]
+    assert noted == [(1.0, "few_units")] * 2 + [(2.0, "few_units")] * 2  # not which of them it is
+    assert release.release_means(means, MINUTES)["mean"].notna().all()
+
+
 # ---- checks
 
 
@@ -271,6 +283,19 @@ def test_leave_one_out_of_clusters_enough_stays():
     assert release.release_checks([check("leave_one_village_out", table=table)])[0].statistic == 0.123
 
 
+@pytest.mark.parametrize(("name", "table", "message"), [
+    ("attrition", {"time": [1, 2], "moved": [1.0, 0.9], "stayed": [1.0, 0.9], "fewest_moved": [0, 30]}, "attrition must have the columns fewest_moved, fewest_stayed"),
+    ("selection_bounds", {"quantity": ["low"], "value": [1.0]}, "bounds must have the columns fewest"),
+    ("balance_matching", {"covariate": ["a"], "after_matching": [0.1]}, "balance must have the columns fewest"),
+])  # fmt: skip
+def test_a_check_that_does_not_say_how_few_it_tells_of_is_refused_unless_data_are_public(name, table, message):
+    with pytest.raises(InputError, match=f"A table of {message}"):
+        release.release_checks([check(name, table=table)])
+    assert release.release_checks([check(name)])[0].statistic == 0.123
+    release.keep(Rule(public=True))
+    assert release.release_checks([check(name, table=table)])[0].statistic == 0.123456
+
+
 def test_attrition_of_few_is_missing_year_by_year_and_at_the_first_wave_all_are_seen():
     table = {"time": [1, 2, 3], "moved": [1.0, 0.97, 0.876], "stayed": [1.0, 0.9, 0.8], "fewest_moved": [0, 3, 12], "fewest_stayed": [0, 10, 20]}
     shown = release.release_checks([check("attrition", table=table)])[0]
@@ -290,6 +315,22 @@ def test_the_offer_balance_of_a_trait_of_few_is_missing():
              "n_units": [97, 97], "p_adjusted": 0.5, "fewest": [2, 20]}  # fmt: skip
     shown = release.release_checks([check("balance", table=table)])[0].table
     assert shown["mean_not_offered"].tolist() == pytest.approx([np.nan, 0.123], nan_ok=True) and shown["n_units"].tolist() == [95, 95]
+
+
+def test_the_offer_balance_is_adjusted_over_the_traits_that_are_shown():
+    """By Holm over all three, .001 * 3 = .003 of the first would be the check's and, since .0012 * 2 is less, the second one's too."""
+    table = {"covariate": ["a", "b", "c"], "mean_not_offered": 0.1, "difference": 0.1, "std_error": 0.1, "p_value": [0.001, 0.0012, 0.4],
+             "n_units": 97, "p_adjusted": [0.003, 0.003, 0.4], "fewest": [2, 20, 20]}  # fmt: skip
+    shown = release.release_checks([check("balance", table=table)])[0]
+    assert shown.table["p_adjusted"].tolist() == pytest.approx([np.nan, 0.002, 0.4], nan_ok=True) and shown.p_value == 0.002
+    alone = release.release_checks([check("balance", table=table | {"fewest": 2})])[0]
+    assert alone.p_value is None and alone.passed is None
+
+
+def test_balance_after_matching_is_the_largest_of_the_covariates_that_may_be_shown():
+    table = {"covariate": ["a", "b", "y0"], "before": 0.5, "after_matching": [0.4, -0.05, 0.9], "fewest": [3, 40, 40]}
+    shown = release.release_checks([check("balance_matching", 0.4, table=table)])[0]
+    assert shown.statistic == 0.05 and shown.passed is True
 
 
 # ---- the log

@@ -183,7 +183,10 @@ def test_take_up_of_nearly_all_or_nearly_nobody_is_withheld_with_the_effect_that
     table = take_up([("control", 0, 100, 4), ("cash", 1, 200, 150)])
     shown = {row[0]: row[2:] for row in table.rows}
     assert shown["control"] == ("100", "[c]") and shown["cash"] == ("200", "75.0%")
-    assert shown["Effect of the offer"] == ("300", "[c]")
+    assert shown["Effect of the offer"] == ("[c]", "[c]")
+    table = take_up([("control", 0, 100, 40), ("cash", 1, 90, 30), ("loan", 1, 200, 150), ("tiny", 1, 20, 3)])
+    shown = {row[0]: row[3] for row in table.rows}
+    assert [name for name, share in shown.items() if share == "[c]"] == ["cash", "tiny"]  # with the effect one of them would give the other
     table = take_up([("control", 0, 100, 40), ("cash", 1, 200, 150)])
     assert "[c]" not in table.to_plain() and "Counts are rounded to 5." in table.note
 
@@ -193,7 +196,7 @@ def test_a_balance_of_few_is_withheld():
                           "std_error": 0.05, "p_value": 0.2, "n_units": [500, 500, 8], "p_adjusted": 0.6, "fewest": [240, 3, 4]})  # fmt: skip
     shown = sections.tabulate_offer_balance(None, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
     assert shown.rows == (
-        ("Lit", "0.500", "0.100", "0.050", ".200", ".600", "500"),
+        ("Lit", "0.500", "0.100", "0.050", ".200", ".200", "500"),  # adjusted over those shown
         ("Rare", *["[c]"] * 5, "500"),
         ("Age (years)", *["[c]"] * 6),
     )
