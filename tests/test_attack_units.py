@@ -220,7 +220,7 @@ def take_up_ranges(design, shares: dict[str, float], shown: pd.DataFrame) -> dic
     return {name: ATTACK.bounds(unit[i], rows, low, high, upper=size, whole=True) for i, name in enumerate(names) if not np.isfinite(shares[name])}
 
 
-@pytest.mark.parametrize("moved", [3, 40], ids=["few of those not offered moved", "enough of them did"])
+@pytest.mark.parametrize("moved", [0, 3, 40], ids=["nobody could without an offer", "few of those not offered moved", "enough of them did"])
 def test_no_withheld_number_of_those_who_took_an_offer_up_can_be_solved_for(moved, designs):
     panel = designs["offer"].panel.copy()
     panel.loc[panel.index[:140], "relocated"] = (np.arange(140) < moved).astype(int)

@@ -132,7 +132,7 @@ def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, a
         if few_clusters(offer, min(*treated, comparison))
         else np.full(fit.influence.shape[:2], np.nan)
     )
-    units = [_units_behind(rows, name, side, base) for side in sides.values()]
+    units = [_units_behind(rows, name, offer, side, base) for side in sides.values()]
     return [
         _row(fit.coefficient[m, 0], fit.influence[:, m, 0], left[:, m], system.labels, offer, units[m], estimator=ITT, estimand=estimand,
              arm=arm, aggregation=aggregation, n_units=len(rows), n_clusters_treated=treated[m], n_clusters_comparison=comparison)
@@ -140,8 +140,12 @@ def _fit_rows(rows, name: str, offer: Offer, sides: dict, base, estimand: str, a
     ]  # fmt: skip
 
 
-def _units_behind(rows: pd.DataFrame, name: str, *sides: pd.Series) -> tuple[int, ...]:
-    return tuple(count_fewest(rows.loc[side, name], rows[name]) for side in sides)
+def _units_behind(rows: pd.DataFrame, name: str, offer: Offer, *sides: pd.Series) -> tuple[int, ...]:
+    def behind(side: pd.Series) -> int:
+        closed = name == "relocated" and offer.closed and not rows.loc[side, "offered"].any()
+        return int(side.sum()) if closed else count_fewest(rows.loc[side, name], rows[name])
+
+    return tuple(map(behind, sides))
 
 
 def _late_rows(frame, name: str, offer: Offer, late: Late) -> list[Effects]:
@@ -151,7 +155,7 @@ def _late_rows(frame, name: str, offer: Offer, late: Late) -> list[Effects]:
     sides = {column: first[0].table[column].iloc[0] for column in ("n_units", "n_clusters_treated", "n_clusters_comparison")}
     few = few_clusters(offer, min(sides["n_clusters_treated"], sides["n_clusters_comparison"]))
     left = late_without_each(system) if few else np.full(len(system.labels), np.nan)
-    units = _units_behind(rows, name, rows["offered"] == 1, rows["offered"] == 0)
+    units = _units_behind(rows, name, offer, rows["offered"] == 1, rows["offered"] == 0)
     units = tuple(np.minimum(units, first[0].support.iloc[0, :2].astype(int)))
     main = _row(late.estimate, late.influence, left, system.labels, offer, units, estimator=LATE, estimand="late", **sides)
     low, high = hull(late.robust_set)

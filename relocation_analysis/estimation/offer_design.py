@@ -25,6 +25,7 @@ class Offer:
     drawn_within : columns whose combinations are the blocks of the draw; None means the strata.
     base_arm : the arm with which the others are compared; "" without arms.
     few_clusters : "jackknife" takes the jackknife error below 50 clusters a side; "ignore" keeps CR1.
+    closed : nobody moved without an offer, which is a rule of the programme and tells nothing about a person.
     shown : how the notes of checks say counts and shares of people: all as they are by default.
     """
 
@@ -35,6 +36,7 @@ class Offer:
     drawn_within: tuple[str, ...] | None = None
     base_arm: str = ""
     few_clusters: str = "jackknife"
+    closed: bool = False
     shown: Shown = Shown()
 
     @property

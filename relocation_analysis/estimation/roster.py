@@ -31,9 +31,10 @@ def roster_of(design: Design, name: str, size: bool = True) -> pd.DataFrame:
 
 def offer_of(design: Design) -> Offer:
     """How the offer of a study was made."""
-    settings = design.study.design
+    settings, panel = design.study.design, design.panel
+    closed = "relocated" in panel and not panel.loc[panel["offered"] == 0, "relocated"].gt(0).any()
     return Offer(settings.cluster, settings.strata, settings.covariates, settings.assigned, settings.drawn_within,
-                 settings.base_arm, settings.few_clusters, design.study.shown)  # fmt: skip
+                 settings.base_arm, settings.few_clusters, closed, design.study.shown)  # fmt: skip
 
 
 def estimate_roster(design: Design) -> Effects:

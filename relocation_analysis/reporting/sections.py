@@ -161,10 +161,8 @@ def tabulate_take_up(design: Design) -> Table | Prose:
     """Who was offered what, and the share that took it up, and the effect of the offer on it."""
     if "relocated" not in design.panel:
         return Prose(_("Take-up is not known in this study."))
-    arms = take_up_by_arm(design.panel)
-    body = tuple(_arm_row(row, np.nan if hidden else release_share(row.share, row.n_known))
-                 for row, hidden in zip(arms.itertuples(), _is_take_up_withheld(arms), strict=True))  # fmt: skip
-    offer = offer_of(design)
+    arms, offer = take_up_by_arm(design.panel), offer_of(design)
+    body = tuple(map(_arm_row, arms.itertuples(), _shown_shares(arms, arms["offered"].eq(0) & offer.closed)))
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
         row = released(estimate_take_up(design.panel, how)).select(arm="").table.iloc[0]
@@ -176,17 +174,18 @@ def tabulate_take_up(design: Design) -> Table | Prose:
                  "reporting.sections.tabulate_take_up")  # fmt: skip
 
 
-def _is_take_up_withheld(arms: pd.DataFrame) -> pd.Series:
-    """Arms of which few took the offer up, or few did not; where that is one of several of those offered, or of the others, another
-    one too, since the effect on all of them gives their sum."""
+def _shown_shares(arms: pd.DataFrame, closed: pd.Series) -> list[float]:
+    """The share of each arm that took the offer up; NaN where few did, or few did not, unless the arm was `closed` to all. Where that
+    is one of several of those offered, or of the others, another one too, since the effect on all of them gives their sum."""
     fewest = np.minimum(arms["n_took"], arms["n_known"] - arms["n_took"])
-    few = fewest.lt(kept().threshold) & (not kept().public)
+    few = fewest.lt(kept().threshold) & ~closed & (not kept().public)
     for _side, group in fewest.groupby(arms["offered"]):
         hidden = few[group.index]
         if hidden.sum() == 1 and len(group) > 1:
             few[group[~hidden].idxmin()] = True
             withheld.note("share", "complement")
-    return few
+    shown = [release_share(row.share, row.n_known) if not zero else row.share for row, zero in zip(arms.itertuples(), closed, strict=True)]
+    return list(np.where(few, np.nan, shown))
 
 
 def _arm_row(row: NamedTuple, share: float) -> tuple[str, ...]:
