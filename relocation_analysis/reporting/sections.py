@@ -161,7 +161,7 @@ def tabulate_take_up(design: Design) -> Table | Prose:
         return Prose(_("Take-up is not known in this study."))
     arms = [(row, release_share(row.share, row.n_known)) for row in take_up_by_arm(design.panel).itertuples()]
     told = all(not is_lost(share, row.share) for row, share in arms)
-    body = tuple(_arm_row(row, share) for row, share in arms)
+    body = tuple(_arm_row(design, row, share) for row, share in arms)
     offer = offer_of(design)
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
@@ -174,10 +174,14 @@ def tabulate_take_up(design: Design) -> Table | Prose:
                  "reporting.sections.tabulate_take_up")  # fmt: skip
 
 
-def _arm_row(row: NamedTuple, share: float) -> tuple[str, ...]:
+def _arm_row(design: Design, row: NamedTuple, share: float) -> tuple[str, ...]:
     shown = wording.WITHHELD if is_lost(share, row.share) else wording.format_level(share, "share")
-    label = str(row.arm) or wording.label_offered(row.offered)
+    label = _label_arm(design, row.arm) or wording.label_offered(row.offered)
     return label, wording.say_yes(row.offered), show_count(release_count(row.n_units)), shown
+
+
+def _label_arm(design: Design, arm: object) -> str:
+    return design.study.say_label(str(arm)) or str(arm)
 
 
 def _say_take_up(row: pd.Series) -> str:
@@ -192,19 +196,20 @@ def tabulate_offer_balance(design: Design, checks: list[Check]) -> Table | Prose
         return Prose("")
     check, before = found[0]
     known = before.table.reindex(check.table.index).to_dict("records")
-    body = tuple(_balance_row(row, was) for row, was in zip(check.table.to_dict("records"), known, strict=True))
+    body = tuple(_balance_row(design, row, was) for row, was in zip(check.table.to_dict("records"), known, strict=True))
     heads = (mark("Mean, not offered"), mark("Difference"), mark("SE"), mark("p"), mark("Holm p"), mark("Units"))
+    note = _("Each trait is an outcome of the offer's regression. Holm p: adjusted for the number of traits.")
     return Table("tbl-offer_balance", (*left(mark("Before the offer")), *right(*heads)), body, _("Balance of those offered and the others"),
-                 close_note(check.note, body), "reporting.sections.tabulate_offer_balance")  # fmt: skip
+                 close_note(note, body), "reporting.sections.tabulate_offer_balance")  # fmt: skip
 
 
-def _balance_row(row: dict, was: dict) -> tuple[str, ...]:
+def _balance_row(design: Design, row: dict, was: dict) -> tuple[str, ...]:
     """One trait. Whether its mean tells of few was decided where the values were: of a trait of 0 and 1 by the fewer of the two."""
-    n = release_count(row["n_units"])
+    n, label = release_count(row["n_units"]), design.study.say_label(row["covariate"]) or wording.label_covariate(row["covariate"])
     if n != n:
-        return wording.label_covariate(row["covariate"]), *[wording.WITHHELD] * 5, show_count(n)
+        return label, *[wording.WITHHELD] * 5, show_count(n)
     numbers = [wording.WITHHELD if is_lost(row[name], was[name]) else write(row[name]) for name, write in BALANCE.items()]
-    return wording.label_covariate(row["covariate"]), *numbers, show_count(n)
+    return label, *numbers, show_count(n)
 
 
 def _plain(value: float) -> str:
@@ -224,10 +229,10 @@ def tabulate_arms(design: Design, effects: Effects, name: str) -> Table | Prose:
     for outcome, group in rows.groupby("outcome", sort=False):
         about = design.outcomes[outcome]
         body.append((wording.label_with_unit(about.label, about.print_unit),))
-        body += [(str(row["arm"]), *effect_row(row, about.print_unit)) for row in group.to_dict("records")]
+        body += [(_label_arm(design, row["arm"]), *effect_row(row, about.print_unit)) for row in group.to_dict("records")]
     note = _("One regression an outcome with a dummy for each arm. Clusters: arm / base arm.")
     return Table(f"tbl-arms-{name}", (*left(mark("Arm")), *right(*NUMBERS)), tuple(body),
-                 _("Effect of each arm against {arm}", arm=design.study.design.base_arm),
+                 _("Effect of each arm against {arm}", arm=_label_arm(design, design.study.design.base_arm)),
                  close_note(note, body, effects=bool(is_withheld(rows).any())), "reporting.sections.tabulate_arms")  # fmt: skip
 
 
