@@ -99,7 +99,8 @@ class DesignSettings(Strict):
 class Translation(Strict):
     """The texts of a study in another language, `[translation.zh]`; a text that is left out is said in English.
 
-    `reasons` has those of [[exclude]] and [[unknown]]: the reason as it stands there, then its translation.
+    `reasons` has those of [[exclude]] and [[unknown]]: the reason as it stands there, then its translation; `labels` those of
+    [labels].
     """
 
     title: str | None = None
@@ -108,6 +109,7 @@ class Translation(Strict):
     context: str | None = None
     citation: str | None = None
     reasons: dict[str, str] = {}
+    labels: dict[str, str] = {}
 
 
 class Study(Strict):
@@ -138,7 +140,8 @@ class Study(Strict):
     design: DesignSettings = DesignSettings()
     outcome: dict[str, dict[str, Any]] = {}
     simulation: SimulationParameters | None = None
-    translation: dict[str, Translation] = Field(default={}, exclude=True)  # words, no setting
+    labels: dict[str, str] = Field(default={}, exclude=True)  # of columns and arms that are no outcomes: words, no setting
+    translation: dict[str, Translation] = Field(default={}, exclude=True)
     file: str = Field(default="", exclude=True)
     origin: str = Field(default="", exclude=True)
     changed: dict[str, Any] = Field(default={}, exclude=True)
@@ -187,6 +190,10 @@ class Study(Strict):
     def say_reason(self, reason: str) -> str:
         """The reason of an exclusion in the study's language."""
         return self.translation.get(self.language, Translation()).reasons.get(reason, reason)
+
+    def say_label(self, name: str) -> str:
+        """What the study calls a column or an arm, in its language; blank where it has no label for it."""
+        return self.translation.get(self.language, Translation()).labels.get(name) or self.labels.get(name, "")
 
     @property
     def heading(self) -> str:
@@ -268,7 +275,7 @@ def read_study(
 
 
 def _check_tables(content: dict, path: Path) -> None:
-    for name in ("data", "columns", "missing", "design", "outcome", "simulation", "translation"):
+    for name in ("data", "columns", "missing", "design", "outcome", "simulation", "labels", "translation"):
         if not isinstance(content.get(name, {}), dict):
             raise InputError(_("Every setting of a study must be known and of its type"),
                              _("{name} of {file} is not a table (found {found!r})", name=name, file=path.name, found=content[name]),
@@ -281,8 +288,8 @@ def settable(simulated: bool) -> dict[str, tuple[str, str]]:
     A name of [design] or [simulation] may be written in full, as in design.anticipation. Without the table, a name that
     both have means the simulator's knob where the data are simulated.
     """
-    nested = {"data", "columns", "missing", "unknown", "exclude", "design", "outcome", "simulation", "translation", "file", "origin", "changed", "name",
-              "language", "province", "disclosure"}  # fmt: skip
+    nested = {"data", "columns", "missing", "unknown", "exclude", "design", "outcome", "simulation", "labels", "translation", "file", "origin", "changed",
+              "name", "language", "province", "disclosure"}  # fmt: skip
     tables = {"design": DesignSettings} | ({"simulation": SimulationParameters} if simulated else {})
     names = {}
     for table, model in tables.items():

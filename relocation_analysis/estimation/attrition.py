@@ -17,6 +17,7 @@ from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL
 from relocation_analysis.estimation.placebo import clustered_test
 from relocation_analysis.estimation.sample import movers
 from relocation_analysis.language import _, mark
+from relocation_analysis.units import format_amount, format_number
 
 TESTS = {
     "respondents": mark("F: movers and stayers were alike among those still observed, and among those lost"),
@@ -334,5 +335,5 @@ def check_selection_bounds(design: Design, name: str) -> Check:
     )
     return Check(name, "selection_bounds", null, change, None, bool(sides), table,
                  _("The statistic is how much the move changes the share who have the outcome. The effect on those who have it either "
-                   "way lies between {low:.4g} and {high:.4g}, if the move made everybody more, or everybody less, likely to have it.",
-                   low=found.values[1], high=found.values[2]))  # fmt: skip
+                   "way lies between {low} and {high}, if the move made everybody more, or everybody less, likely to have it.",
+                   low=format_number(found.values[1], outcome.print_unit), high=format_amount(found.values[2], outcome.print_unit)))  # fmt: skip

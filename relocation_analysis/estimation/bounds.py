@@ -10,6 +10,7 @@ from relocation_analysis.data.shown import Shown
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.language import _, join_sentences
+from relocation_analysis.units import format_interval
 
 FEW_ROWS = 0.01
 
@@ -149,10 +150,11 @@ def imbens_manski(width: float, errors: np.ndarray) -> float:
     return two if width == 0 else float(optimize.brentq(short, one - 1e-6, two + 1e-6))
 
 
-def check_bounds(name: str, estimate: float, bounds: Bounds, p_value: float, shown: Shown = Shown()) -> Check:
+def check_bounds(name: str, estimate: float, bounds: Bounds, p_value: float, shown: Shown = Shown(), unit: str = "") -> Check:
     """Whether the offer changed who is observed, Lee's bounds beside the estimate, and what they cannot say.
 
-    `p_value` is that of the offer's effect on being observed. `shown` is how the note says counts and shares of people.
+    `p_value` is that of the offer's effect on being observed. `shown` is how the note says counts and shares of people, `unit`
+    that of the outcome.
     """
     null = _("The offer does not change who is observed")
     difference = bounds.response_offered - bounds.response_not
@@ -161,10 +163,10 @@ def check_bounds(name: str, estimate: float, bounds: Bounds, p_value: float, sho
                           "conf_low": [np.nan, bounds.conf_low, np.nan], "conf_high": [np.nan, np.nan, bounds.conf_high]})  # fmt: skip
     known = bool(np.isfinite(p_value))
     passed = bool(p_value >= 1 - LEVEL) if known else difference == 0 or None
-    return Check(name, "selection_bounds", null, difference, float(p_value) if known else None, passed, table, _note(bounds, shown))
+    return Check(name, "selection_bounds", null, difference, float(p_value) if known else None, passed, table, _note(bounds, shown, unit))
 
 
-def _note(bounds: Bounds, shown: Shown) -> str:
+def _note(bounds: Bounds, shown: Shown, unit: str) -> str:
     responses = bounds.response_offered, bounds.response_not
     offered, other = (shown.share(*sizes, "{:.3f}", value) for *sizes, value in zip(bounds.observed, bounds.units, responses, strict=True))
     response = _("Observed: {offered} of the offered, {other} of the others.", offered=offered, other=other)
@@ -175,10 +177,10 @@ def _note(bounds: Bounds, shown: Shown) -> str:
     if not bounds.trimmed_side:
         return join_sentences([response, _("Nothing is trimmed, so the bounds say nothing beyond the estimate: that as many left on both sides "
                                            "does not show that the same kind left, which the bounds take for granted.")])  # fmt: skip
-    numbers = {"n": shown.count(bounds.trimmed_rows, "{:.1f}"), "low": bounds.low, "high": bounds.high}
-    trimmed = (_("The bounds trim {n} rows of those offered and run from {low:.4g} to {high:.4g}.", **numbers)
+    numbers = {"n": shown.count(bounds.trimmed_rows, "{:.1f}"), "interval": format_interval(bounds.low, bounds.high, unit)}
+    trimmed = (_("The bounds trim {n} rows of those offered: {interval}.", **numbers)
                if bounds.trimmed_side == "offered" else
-               _("The bounds trim {n} rows of those not offered and run from {low:.4g} to {high:.4g}.", **numbers))  # fmt: skip
+               _("The bounds trim {n} rows of those not offered: {interval}.", **numbers))  # fmt: skip
     if bounds.trimmed_share < FEW_ROWS:
         said = _("So few that they say nothing beyond the estimate: that as many left on both sides does not show that the same kind left, which "
                  "the bounds take for granted.")  # fmt: skip

@@ -8,6 +8,7 @@ from scipy import stats
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.language import _
+from relocation_analysis.units import format_amount, format_number
 
 STRONG_F = 104.7
 WEAK_F = 10.0
@@ -77,19 +78,19 @@ def hull(robust_set) -> tuple[float, float]:
     return (robust_set[0][0], robust_set[-1][1]) if robust_set else (np.nan, np.nan)
 
 
-def describe_set(robust_set, form: str = "{:.4g}") -> str:
-    """The set in words."""
+def describe_set(robust_set, unit: str = "") -> str:
+    """The set in words, in the unit of the outcome."""
     if not robust_set:
         return _("empty: no effect agrees with the data")
     if robust_set == ((-np.inf, np.inf),):
         return _("the whole line: the data exclude no effect")
     infinite = {-np.inf: _("minus infinity"), np.inf: _("infinity")}
-    ends = [[infinite.get(x) or form.format(x) for x in pair] for pair in robust_set]
+    ends = [[infinite.get(x) or say(x, unit) for x, say in zip(pair, (format_number, format_amount))] for pair in robust_set]
     text = _(" or ").join(_("from {low} to {high}", low=low, high=high) for low, high in ends)
     return _("{set}, unbounded: the first stage is too weak to exclude more", set=text) if np.isinf(robust_set).any() else text
 
 
-def check_first_stage(name: str, late: Late | None) -> Check:
+def check_first_stage(name: str, late: Late | None, unit: str = "") -> Check:
     """Whether the offer moved take-up enough for the usual interval, and the Anderson-Rubin set that needs no such thing."""
     null = _("The offer moves take-up: the first-stage F, clustered, is {f:g} or more", f=WEAK_F)
     if late is None:
@@ -99,4 +100,4 @@ def check_first_stage(name: str, late: Late | None) -> Check:
     return Check(name, "first_stage", null, float(late.first_stage_f), None, bool(late.first_stage_f >= WEAK_F), None,
                  _("The Anderson-Rubin 95% set is {set}. F is {inside} {f}, from which the usual interval covers 95% whatever the correlation "
                    "(Lee, McCrary, Moreira & Porter 2022). The effect is one on those whom the offer moved, if the offer did nothing but move "
-                   "them and kept nobody from moving.", set=describe_set(late.robust_set), inside=inside, f=STRONG_F))  # fmt: skip
+                   "them and kept nobody from moving.", set=describe_set(late.robust_set, unit), inside=inside, f=STRONG_F))  # fmt: skip

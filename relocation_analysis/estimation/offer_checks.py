@@ -27,27 +27,28 @@ from relocation_analysis.estimation.offer_design import (
     weights_of,
 )
 from relocation_analysis.estimation.randomisation import Randomised, check_randomisation, randomise
-from relocation_analysis.language import _, join_clauses, join_sentences, mark
 from relocation_analysis.estimation.support import count_fewest
+from relocation_analysis.language import _, join_clauses, join_sentences, mark
+from relocation_analysis.units import format_number, format_p
 
 
 def check_offer(
-    frame: pd.DataFrame, outcome: str, offer: Offer, draws: int, stream: Callable[[str], np.random.Generator]
+    frame: pd.DataFrame, outcome: str, offer: Offer, draws: int, stream: Callable[[str], np.random.Generator], unit: str = ""
 ) -> list[Check]:
     """Every check of one outcome of an offer, in the order of the report: strata, first stage, errors, randomisation,
     selection.
 
     `frame` is the roster of those for whom the outcome is defined, observed or not. `stream` gives the generator of a
-    purpose, "randomisation" or "bounds", so that neither's draws depend on the other's.
+    purpose, "randomisation" or "bounds", so that neither's draws depend on the other's. `unit` is the outcome's, as notes say it.
     """
     require_offer(frame, offer)
     strata = check_strata(frame, outcome, offer)
-    first = check_first_stage(outcome, late_of(frame, outcome, offer))
+    first = check_first_stage(outcome, late_of(frame, outcome, offer), unit)
     if not is_estimable(frame, outcome, offer):
         return [strata, first]
-    return [strata, first, check_errors(frame, outcome, offer, (offer.cluster,)),
+    return [strata, first, check_errors(frame, outcome, offer, (offer.cluster,), unit),
             check_redrawn(frame, outcome, offer, draws, stream("randomisation")),
-            check_selection(frame, outcome, offer, draws, stream("bounds"))]  # fmt: skip
+            check_selection(frame, outcome, offer, draws, stream("bounds"), unit)]  # fmt: skip
 
 
 def offer_system(frame: pd.DataFrame, outcome: str, offer: Offer):
@@ -82,14 +83,14 @@ def check_strata(frame: pd.DataFrame, outcome: str, offer: Offer) -> Check:
 NAMED = {"cluster_cr1": mark("CR1"), "cluster_jackknife": mark("jackknife")}
 
 
-def check_errors(frame: pd.DataFrame, outcome: str, offer: Offer, clusters: tuple[str, ...]) -> Check:
+def check_errors(frame: pd.DataFrame, outcome: str, offer: Offer, clusters: tuple[str, ...], unit: str = "") -> Check:
     """The intention to treat with every error that could be defended: CR1 and the jackknife, by each of these columns."""
     table = pd.concat([_errors(frame, outcome, offer, cluster) for cluster in clusters], ignore_index=True)
     sizes = table["std_error"].dropna()
     ratio = float(sizes.max() / sizes.min()) if len(sizes) else None
     agree = (table["p_value"] < 1 - LEVEL).nunique() == 1
-    listed = join_clauses(_("{error} by {cluster} {size:.4g} (p {p:.3f})", error=_(NAMED[row.se_type]), cluster=say_level(row.cluster),
-                            size=row.std_error, p=row.p_value) for row in table.itertuples())  # fmt: skip
+    listed = join_clauses(_("{error} by {cluster} {size} (p {p})", error=_(NAMED[row.se_type]), cluster=say_level(row.cluster),
+                            size=format_number(row.std_error, unit), p=format_p(row.p_value)) for row in table.itertuples())  # fmt: skip
     note = join_sentences([_("The statistic is the largest error over the smallest: {listed}.", listed=listed),
                            _("They lead to the same conclusion at 5%.") if agree else _("They do not lead to the same conclusion at 5%.")])  # fmt: skip
     null = _("The conclusion does not depend on how the error is computed")
@@ -134,7 +135,9 @@ def _combine(rows: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
     )
 
 
-def check_selection(frame: pd.DataFrame, outcome: str, offer: Offer, draws: int, generator: np.random.Generator) -> Check:
+def check_selection(
+    frame: pd.DataFrame, outcome: str, offer: Offer, draws: int, generator: np.random.Generator, unit: str = ""
+) -> Check:
     """The offer's effect on being observed, and Lee's bounds. Who cannot enter the estimate was not observed; a unit whose
     cluster is not known is one of its own here."""
     rows, system = offer_system(frame, outcome, offer)
@@ -150,7 +153,7 @@ def check_selection(frame: pd.DataFrame, outcome: str, offer: Offer, draws: int,
     bounds = lee_bounds(roster[outcome].to_numpy(dtype=float), roster["offered"].to_numpy(), controls_of(roster, offer),
                         roster[offer.cluster].to_numpy(), _combine(roster, _nesting(roster, offer)), weights_of(roster),
                         draws, generator)  # fmt: skip
-    check = check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value), offer.shown)
+    check = check_bounds(outcome, float(least_squares(system).coefficient[0, 0]), bounds, float(p_value), offer.shown, unit)
     seen = roster.groupby("offered")["observed"]
     return replace(check, table=check.table.assign(fewest=int(np.minimum(seen.sum(), seen.size() - seen.sum()).min())))
 

@@ -1,6 +1,7 @@
 """Designs with one row per unit, `offer` and `comparison`: their effects and their checks."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from relocation_analysis.estimation.offer_design import Offer, complete_cases, c
 from relocation_analysis.estimation.wild import check_wild
 from relocation_analysis.language import _, join_clauses
 from relocation_analysis.randomness import generator
+from relocation_analysis.units import format_number
 
 
 def roster_of(design: Design, name: str, size: bool = True) -> pd.DataFrame:
@@ -97,7 +99,7 @@ def run_roster_checks(design: Design) -> list[Check]:
 
         frame = roster_of(design, name)
         checks += _check_exclusions(design, name, frame)
-        checks += check_offer(frame, name, offer, design.study.design.draws, stream)
+        checks += check_offer(frame, name, offer, design.study.design.draws, stream, design.outcomes[name].print_unit)
         rows = complete_cases(frame, offer, name)
         if is_estimable(frame, name, offer) and "weight" not in frame:
             x = np.column_stack([rows["offered"], controls_of(rows, offer)])
@@ -120,15 +122,16 @@ def _check_exclusions(design: Design, name: str, frame: pd.DataFrame) -> list[Ch
     table.insert(0, "rows", list(parts))
     same = bool((table["p_value"] < 1 - LEVEL).nunique() == 1)
     first, second = table.iloc[0], table.iloc[1]
+    say = partial(format_number, unit=design.outcomes[name].print_unit)
     null = _("The conclusion does not hang on the rows that the study leaves out for their size")
     reasons = join_clauses(design.study.say_reason(rule.reason) for rule in chosen)
     if design.study.shown.threshold:
         return [Check(name, "exclusions", null, None, None, same, None,
                       _("The effect with them would tell what they hold: only the verdict is given. Left out: {reasons}.", reasons=reasons))]  # fmt: skip
     return [Check(name, "exclusions", null, float(second["estimate"] - first["estimate"]), None, same, table,
-                  _("With them the effect is {with_them:.3f} ({error_with:.3f}), without them {without:.3f} ({error_without:.3f}); left out: {reasons}.",
-                    with_them=second["estimate"], error_with=second["std_error"], without=first["estimate"],
-                    error_without=first["std_error"], reasons=reasons))]  # fmt: skip
+                  _("With them the effect is {with_them} ({error_with}), without them {without} ({error_without}); left out: {reasons}.",
+                    with_them=say(second["estimate"]), error_with=say(second["std_error"]), without=say(first["estimate"]),
+                    error_without=say(first["std_error"]), reasons=reasons))]  # fmt: skip
 
 
 def _check_confounding(design: Design, outcome: Outcome) -> Check:

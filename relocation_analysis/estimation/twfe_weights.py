@@ -18,6 +18,7 @@ from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.estimate import level_cells
 from relocation_analysis.estimation.imputation import fit_two_way, spread_cells
 from relocation_analysis.language import _, join_sentences
+from relocation_analysis.units import format_amount
 
 WEIGHT_COLUMNS = ("cohort", "time", "weight", "effect", "contribution", "unknown")
 
@@ -126,10 +127,11 @@ def check_twfe_weights(design: Design, name: str) -> Check:
     coefficient = float(estimate_twfe(design, outcome, cells).table["estimate"].iloc[0])
     first = _("The statistic is the sum of the negative weights: {n} of {total} are negative, and all sum to one.",
               n=int(negative.sum()), total=len(table))  # fmt: skip
-    second = (_("The coefficient is {coefficient:.4g}; weights times imputed effects sum to {sum:.4g}.",
-                coefficient=coefficient, sum=table["contribution"].sum())
+    said = format_amount(coefficient, outcome.print_unit)
+    second = (_("The coefficient is {coefficient}; weights times imputed effects sum to {sum}.",
+                coefficient=said, sum=format_amount(table["contribution"].sum(), outcome.print_unit))
               if table["contribution"].notna().all() else
-              _("The coefficient is {coefficient:.4g}; a weight of {weight:.2g} falls on rows without untreated observations to impute from.",
-                coefficient=coefficient, weight=table["unknown"].sum()))  # fmt: skip
+              _("The coefficient is {coefficient}; weights of {weight:.2g} in all, whatever their sign, fall on rows without untreated "
+                "observations to impute from.", coefficient=said, weight=table["unknown"].abs().sum()))  # fmt: skip
     note = join_sentences([first, second])
     return Check(name, "twfe_weights", null, total, None, not bool(negative.any()), table, note)

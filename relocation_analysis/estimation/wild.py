@@ -213,6 +213,6 @@ def check_wild(name: str, y, x, clusters, column: int, generator: np.random.Gene
         return Check(name, "wild_bootstrap", null, found.statistic, None, None, table, note)
     agree = bool((found.p_value < 1 - LEVEL) == (plain < 1 - LEVEL))
     numbers = {"clusters": shown.count(found.clusters), "fewest": shown.count(found.fewest), "draws": found.draws}
-    note = (_("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, all there are.", **numbers) if found.exact else
-            _("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, drawn.", **numbers))  # fmt: skip
+    note = (_("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, all there are. The p-value is the bootstrap's.", **numbers) if found.exact else
+            _("Clusters: {clusters}, on the smaller side {fewest}; {draws:,} sign vectors, drawn. The p-value is the bootstrap's.", **numbers))  # fmt: skip
     return Check(name, "wild_bootstrap", null, found.statistic, found.p_value, agree, table, note)

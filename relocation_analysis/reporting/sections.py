@@ -162,7 +162,8 @@ def tabulate_take_up(design: Design) -> Table | Prose:
     if "relocated" not in design.panel:
         return Prose(_("Take-up is not known in this study."))
     arms, offer = take_up_by_arm(design.panel), offer_of(design)
-    body = tuple(map(_arm_row, arms.itertuples(), _shown_shares(arms, arms["offered"].eq(0) & offer.closed)))
+    shares = _shown_shares(arms, arms["offered"].eq(0) & offer.closed)
+    body = tuple(_arm_row(design, row, share) for row, share in zip(arms.itertuples(), shares, strict=True))
     effects = [(_("Effect of the offer"), replace(offer, strata=())), (_("Effect of the offer, within strata"), offer)]
     for label, how in effects[: 2 if offer.strata else 1]:
         row = released(estimate_take_up(design.panel, how)).select(arm="").table.iloc[0]
@@ -188,10 +189,14 @@ def _shown_shares(arms: pd.DataFrame, closed: pd.Series) -> list[float]:
     return list(np.where(few, np.nan, shown))
 
 
-def _arm_row(row: NamedTuple, share: float) -> tuple[str, ...]:
+def _arm_row(design: Design, row: NamedTuple, share: float) -> tuple[str, ...]:
     shown = wording.WITHHELD if is_lost(share, row.share) else wording.format_level(share, "share")
-    label = str(row.arm) or wording.label_offered(row.offered)
+    label = _label_arm(design, row.arm) or wording.label_offered(row.offered)
     return label, wording.say_yes(row.offered), show_count(release_count(row.n_units)), shown
+
+
+def _label_arm(design: Design, arm: object) -> str:
+    return design.study.say_label(str(arm)) or str(arm)
 
 
 def _say_take_up(row: pd.Series) -> str:
@@ -206,19 +211,20 @@ def tabulate_offer_balance(design: Design, checks: list[Check]) -> Table | Prose
         return Prose("")
     check, before = found[0]
     known = before.table.reindex(check.table.index).to_dict("records")
-    body = tuple(_balance_row(row, was) for row, was in zip(check.table.to_dict("records"), known, strict=True))
+    body = tuple(_balance_row(design, row, was) for row, was in zip(check.table.to_dict("records"), known, strict=True))
     heads = (mark("Mean, not offered"), mark("Difference"), mark("SE"), mark("p"), mark("Holm p"), mark("Units"))
+    note = _("Each trait is an outcome of the offer's regression. Holm p: adjusted for the number of traits.")
     return Table("tbl-offer_balance", (*left(mark("Before the offer")), *right(*heads)), body, _("Balance of those offered and the others"),
-                 close_note(check.note, body), "reporting.sections.tabulate_offer_balance")  # fmt: skip
+                 close_note(note, body), "reporting.sections.tabulate_offer_balance")  # fmt: skip
 
 
-def _balance_row(row: dict, was: dict) -> tuple[str, ...]:
+def _balance_row(design: Design, row: dict, was: dict) -> tuple[str, ...]:
     """One trait. Whether its mean tells of few was decided where the values were: of a trait of 0 and 1 by the fewer of the two."""
-    n = release_count(row["n_units"])
+    n, label = release_count(row["n_units"]), design.study.say_label(row["covariate"]) or wording.label_covariate(row["covariate"])
     if n != n:
-        return wording.label_covariate(row["covariate"]), *[wording.WITHHELD] * 5, show_count(n)
+        return label, *[wording.WITHHELD] * 5, show_count(n)
     numbers = [wording.WITHHELD if is_lost(row[name], was[name]) else write(row[name]) for name, write in BALANCE.items()]
-    return wording.label_covariate(row["covariate"]), *numbers, show_count(n)
+    return label, *numbers, show_count(n)
 
 
 def _plain(value: float) -> str:
@@ -238,10 +244,10 @@ def tabulate_arms(design: Design, effects: Effects, name: str) -> Table | Prose:
     for outcome, group in rows.groupby("outcome", sort=False):
         about = design.outcomes[outcome]
         body.append((wording.label_with_unit(about.label, about.print_unit),))
-        body += [(str(row["arm"]), *effect_row(row, about.print_unit)) for row in group.to_dict("records")]
+        body += [(_label_arm(design, row["arm"]), *effect_row(row, about.print_unit)) for row in group.to_dict("records")]
     note = _("One regression an outcome with a dummy for each arm. Clusters: arm / base arm.")
     return Table(f"tbl-arms-{name}", (*left(mark("Arm")), *right(*NUMBERS)), tuple(body),
-                 _("Effect of each arm against {arm}", arm=design.study.design.base_arm),
+                 _("Effect of each arm against {arm}", arm=_label_arm(design, design.study.design.base_arm)),
                  close_note(note, body, effects=bool(is_withheld(rows).any())), "reporting.sections.tabulate_arms")  # fmt: skip
 
 

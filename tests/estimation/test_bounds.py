@@ -6,6 +6,7 @@ from scipy import stats
 
 from relocation_analysis.estimation.bounds import imbens_manski, check_bounds, lee_bounds
 from relocation_analysis.randomness import generator
+from relocation_analysis.units import format_interval
 
 NAN = np.nan
 
@@ -111,7 +112,9 @@ def test_what_the_bounds_cannot_say_is_said():
     y[[0, 1, 1000]] = NAN
     found = bounds_of(y, offered)
     few = check_bounds("y", 0.0, found, 0.6)
-    assert f"The bounds trim 1.0 rows of those not offered and run from {found.low:.4g} to {found.high:.4g}." in few.note
+    assert f"The bounds trim 1.0 rows of those not offered: {format_interval(found.low, found.high)}." in few.note
+    told = check_bounds("y", 0.0, found, 0.6, unit="share").note
+    assert f": {format_interval(found.low, found.high, 'share')}." in told
     assert "So few that they say nothing beyond the estimate" in few.note
     assert few.passed is True
     y[1] = 0.0

@@ -69,8 +69,9 @@ def test_shapes_of_the_set():
     assert hull(rays) == (-INF, INF) and np.isnan(hull(())).all()
     assert describe_set(((-INF, INF),)) == "the whole line: the data exclude no effect"
     assert describe_set(((-INF, -2.0), (2.0, INF))) == (
-        "from minus infinity to -2 or from 2 to infinity, unbounded: the first stage is too weak to exclude more")  # fmt: skip
-    assert describe_set(()).startswith("empty") and describe_set(((1.0, 2.0),)) == "from 1 to 2"
+        "from minus infinity to −2.00 or from 2.00 to infinity, unbounded: the first stage is too weak to exclude more")  # fmt: skip
+    assert describe_set(()).startswith("empty") and describe_set(((1.0, 2.0),)) == "from 1.00 to 2.00"
+    assert describe_set(((-4661.2, 10780.7),), "yuan") == "from −4,661 to 10,781 yuan"
 
 
 def test_the_estimate_lies_in_the_set():

@@ -18,6 +18,7 @@ from relocation_analysis.estimation.twfe_weights import (
     compare_pairs,
     twfe_weights,
 )
+from relocation_analysis.units import format_amount
 
 Y = Outcome(name="y", domain="other", sampling="repeated", unit="", label_en="y")
 
@@ -114,4 +115,6 @@ def test_the_check_counts_the_negative_weights_and_fails_where_there_are_any(des
     assert negative.any() and check.passed is False and check.p_value is None
     assert check.statistic == pytest.approx(check.table.loc[negative, "weight"].sum(), abs=1e-12)
     assert f"{negative.sum()} of {len(check.table)} are negative" in check.note
-    assert "sum to" in check.note and "untreated observations" in check_twfe_weights(design, "attend_6_15").note
+    unknown = check_twfe_weights(design, "attend_6_15")
+    assert f"sum to {format_amount(check.table['contribution'].sum(), 'share')}." in check.note
+    assert "untreated observations" in unknown.note and f"weights of {unknown.table['unknown'].abs().sum():.2g} in all" in unknown.note

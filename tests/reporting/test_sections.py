@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from relocation_analysis.data.panel import check_panel, read_panel
-from relocation_analysis.data.study import read_study
+from relocation_analysis.data.study import Translation, read_study
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.language import read_catalogue, speaking
@@ -54,6 +54,17 @@ def test_take_up_is_given_by_arm(offer):
     rows = {row[0]: row[1:] for row in sections.tabulate_take_up(offer[0]).rows}
     assert set(rows) == {"control", "cash", "credit", "Effect of the offer", "Effect of the offer, within strata"}
     assert rows["control"][0] == "no" and rows["cash"][0] == "yes" and rows["cash"][1] == "240"
+
+
+def test_arms_and_columns_are_called_what_the_study_calls_them(offer):
+    design, effects = offer
+    words = {"labels": {"cash": "Money", "control": "Nothing"}, "translation": {"zh": Translation(labels={"cash": "现金"})}}
+    named = dataclasses.replace(design, study=design.study.model_copy(update=words))
+    assert {"Money", "Nothing", "credit"} <= {row[0] for row in sections.tabulate_take_up(named).rows}
+    arms = sections.tabulate_arms(named, effects, "x")
+    assert arms.caption == "Effect of each arm against Nothing" and arms.rows[1][0] == "Money"
+    chinese = named.study.model_copy(update={"language": "zh"})
+    assert chinese.say_label("cash") == "现金" and chinese.say_label("control") == "Nothing" and chinese.say_label("age") == ""
 
 
 def test_arms_and_the_effect_on_those_moved_hold_the_numbers_of_the_effects(offer):

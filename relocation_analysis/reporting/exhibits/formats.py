@@ -165,7 +165,8 @@ def _html_body(table: "Table") -> str:
 
 
 def to_typst(table: "Table") -> str:
-    """A Typst `table` that breaks across pages and repeats its head; what would not fit the page is broken within cells."""
+    """A Typst `table` that breaks across pages and repeats its head and the heading of a group of rows; what would not fit the
+    page is broken within cells."""
     n = len(table.columns)
     lines = [
         f"#table(columns: ({', '.join(_typst_widths(table))},),",
@@ -174,7 +175,8 @@ def to_typst(table: "Table") -> str:
     ]
     for row in table.aligned_rows():
         if table.is_heading(row):
-            lines.append(f"  table.cell(colspan: {n}, align: left, inset: (top: 6pt), emph({escape_typst(row[0])})),")
+            head = f"table.cell(colspan: {n}, align: left, inset: (top: 6pt), emph({escape_typst(row[0])}))"
+            lines.append(f"  table.header(level: 2, {head}),")
         else:
             lines.append(f"  {', '.join(map(_typst_cell, table.columns, row))},")
     return "\n".join([*lines, ")"])

@@ -93,7 +93,7 @@ def tabulate_synthesis(national: National) -> Table | Prose:
                      spread, wording.format_share(s.i2), wording.format_p(s.q_p)))  # fmt: skip
     if not body:
         return Prose("")
-    heads = (_("Provinces"), _("Mean"), _("95% interval"), _("p"), _("One more province"), _("tau"), _("95% interval"), _("I\u00b2"), _("p, all alike"))
+    heads = (_("Provinces"), _("Mean"), _("95% interval"), _("p"), _("One more province"), _("\u03c4"), _("95% interval"), _("I\u00b2"), _("p, all alike"))
     return Table("tbl-synthesis", (Column(_("Outcome")), *_right(*heads)), tuple(body), _("The provinces together"), _say_method(), WHERE + "tabulate_synthesis")
 
 
@@ -101,7 +101,7 @@ def _say_method() -> str:
     return join_sentences([
         _("Mean: random effects, restricted maximum likelihood, interval by Hartung and Knapp with a factor of at least one."),
         _("One more province: the 95% prediction interval, from five provinces up."),
-        _("tau: standard deviation of the effects between provinces, its interval by the Q-profile. I\u00b2: the share of the variation that is not error."),
+        _("\u03c4: standard deviation of the effects between provinces, its interval by the Q-profile. I\u00b2: the share of the variation that is not error."),
         _("p, all alike: Cochran\u2019s test that all effects are the same."),
     ])  # fmt: skip
 
@@ -154,7 +154,7 @@ def tabulate_without(national: National) -> Table | Prose:
                   wording.format_number(math.sqrt(row.tau2), unit), wording.format_share(row.i2)) for row in c.synthesis.without.itertuples()]  # fmt: skip
     if not body:
         return Prose("")
-    heads = (Column(_("Without")), *_right(_("Mean"), _("95% interval"), _("tau"), _("I\u00b2")))
+    heads = (Column(_("Without")), *_right(_("Mean"), _("95% interval"), _("\u03c4"), _("I\u00b2")))
     return Table("tbl-without", heads, tuple(body), _("The mean without each province in turn"),
                  _("Every other province stays, and all is estimated anew."), WHERE + "tabulate_without")  # fmt: skip
 

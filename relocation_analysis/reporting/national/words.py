@@ -127,7 +127,7 @@ def _say_spread(c: Compared) -> str:
         return _("Nothing shows that provinces differ: their estimates lie no further apart than their errors let them (p {p}). That is no proof that they"
                  " are alike; a standard deviation of the effects of up to {high} is not ruled out.", p=told["p"],
                  high=wording.format_amount(high, unit))  # fmt: skip
-    text = _("The standard deviation of the effects between provinces, tau, is estimated at {tau}; {i2} of what their estimates differ by is"
+    text = _("The standard deviation of the effects between provinces, \u03c4, is estimated at {tau}; {i2} of what their estimates differ by is"
              " difference of effects, the rest error.", **told)  # fmt: skip
     if s.q_p >= 0.05:
         return join_sentences([text, _("That all effects are the same is not rejected (p {p}).", p=told["p"])])

@@ -146,10 +146,15 @@ def _fold_code(notebook: NotebookNode) -> None:
             continue
         if "parameters" not in cell.metadata.get("tags", ()):  # the injected ones are those that held
             waiting.append(cell.source)
-        kinds = [o.get("data", {}).get(META, {}).get("kind") for o in cell.outputs]
-        if any(kind != "records" for kind in kinds):
+        if any(map(_is_shown, cell.outputs)):
             cell.metadata["code"] = "\n\n".join(waiting).strip()
             waiting = []
+
+
+def _is_shown(output: NotebookNode) -> bool:
+    """Whether a reader sees an output: not rows that a chapter published, nor a passage without a word."""
+    data = output.get("data", {})
+    return data.get(META, {}).get("kind") != "records" and data.get("text/markdown") != ""
 
 
 def _drop_records(notebook: NotebookNode) -> None:

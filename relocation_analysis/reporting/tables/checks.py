@@ -42,10 +42,9 @@ def tabulate_check_tables(checks: list[Check], name: str, codebook: dict[str, Ou
         if check.outcome:
             body.append((wording.label_with_unit(codebook[check.outcome].label, unit),))
         body += _rows(check, before, heads, unit)
-    note = next((check.note for check, _before in pairs if check.table is not None), pairs[0][0].note)
     first, *others = heads.values()
     return Table(f"tbl-check-{name}", (*left(first), *right(*others)), tuple(body), _(caption),
-                 close_note(note, body, effects=name != "attrition", counts=False),
+                 close_note("", body, effects=name != "attrition", counts=False),
                  "reporting.tables.checks.tabulate_check_tables")  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def _check_row(check: Check, before: Check, codebook: dict[str, Outcome]) -> tup
         about.label if about else _("The design"),
         wording.WITHHELD if is_lost(check.statistic, before.statistic) else statistic,
         wording.WITHHELD if is_lost(check.p_value, before.p_value) else wording.format_p(check.p_value),
-        wording.label_verdict(check.passed, check.p_value),
+        wording.label_verdict(check.name, check.passed, check.p_value),
     )
 
 

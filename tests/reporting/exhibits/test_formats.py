@@ -48,7 +48,7 @@ def test_under_a_head_of_two_levels_each_cell_names_its_heads():
 def test_typst_repeats_its_head_and_spans_groups():
     typst = formats.to_typst(GROUPED)
     assert 'table.header(strong("Name"), strong("N"), table.hline(stroke: 0.5pt))' in typst
-    assert re.search(r'table\.cell\(colspan: 2, .*emph\("first"\)\)', typst)
+    assert re.search(r'table\.header\(level: 2, table\.cell\(colspan: 2, .*emph\("first"\)\)\)', typst)
     two = formats.to_typst(TWO_LEVELS)
     assert 'table.cell(colspan: 2, align: center, stroke: (bottom: 0.4pt), strong("Clusters")), strong("treated")' in two
 

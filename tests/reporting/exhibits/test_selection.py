@@ -117,7 +117,7 @@ def offer_effects():
 @pytest.mark.parametrize("row", ["cash", "first_stage", "tsls", "anderson_rubin"])
 def test_an_arm_or_a_part_of_the_effect_on_those_moved_of_few_is_withheld(codebook, row):
     table = offer_effects()
-    design = SimpleNamespace(outcomes=codebook, study=SimpleNamespace(design=SimpleNamespace(base_arm="control")))
+    design = SimpleNamespace(outcomes=codebook, study=Study.model_construct(design=DesignSettings(base_arm="control")))
     few = table[["arm", "estimand", "estimator"]].eq(row).any(axis=1)
     hidden = hide(table, few, 1)
     show = sections.tabulate_arms if row == "cash" else sections.tabulate_late
@@ -159,7 +159,7 @@ def test_a_check_that_is_withheld_whole_keeps_its_place(codebook, monkeypatch):
     shown = check_tables.tabulate_check_tables([first, second], "honest_relative_magnitudes", codebook)
     assert shown.rows[:2] == (("Unmet need for care (percentage points)",), ("[c]", "[c]", "[c]"))
     assert shown.rows[2] == ("Debt outstanding (thousand yuan)",) and len(shown.rows) == 4
-    assert shown.note.startswith("Note of debt. [c]: withheld")
+    assert shown.note.startswith("[c]: withheld")
 
 
 def test_a_trend_test_that_is_not_released_is_not_called_impossible(codebook, monkeypatch):
@@ -194,9 +194,10 @@ def test_take_up_of_nearly_all_or_nearly_nobody_is_withheld_with_the_effect_that
 def test_a_balance_of_few_is_withheld():
     table = pd.DataFrame({"covariate": ["lit", "rare", "age"], "mean_not_offered": [0.5, 0.007, 41.5], "difference": 0.1,
                           "std_error": 0.05, "p_value": 0.2, "n_units": [500, 500, 8], "p_adjusted": 0.6, "fewest": [240, 3, 4]})  # fmt: skip
-    shown = sections.tabulate_offer_balance(None, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
+    design = SimpleNamespace(study=Study.model_construct(labels={"lit": "Can read"}))
+    shown = sections.tabulate_offer_balance(design, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
     assert shown.rows == (
-        ("Lit", "0.500", "0.100", "0.050", ".200", ".200", "500"),  # adjusted over those shown
+        ("Can read", "0.500", "0.100", "0.050", ".200", ".200", "500"),  # adjusted over those shown
         ("Rare", *["[c]"] * 5, "500"),
         ("Age (years)", *["[c]"] * 6),
     )
@@ -206,5 +207,6 @@ def test_a_balance_of_few_is_withheld():
 def test_a_mean_between_zero_and_one_that_is_no_share_is_shown():
     table = pd.DataFrame({"covariate": ["index"], "mean_not_offered": [0.007], "difference": 0.1, "std_error": 0.05, "p_value": 0.2,
                           "n_units": [500], "p_adjusted": 0.6, "fewest": [240]})  # fmt: skip
-    shown = sections.tabulate_offer_balance(None, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
+    design = SimpleNamespace(study=Study.model_construct())
+    shown = sections.tabulate_offer_balance(design, [Check("", "balance", "Alike", None, None, None, table, "Note.")])
     assert shown.rows == (("Index", "0.007", "0.100", "0.050", ".200", ".600", "500"),)

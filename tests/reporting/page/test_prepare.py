@@ -95,6 +95,14 @@ def test_two_abstracts_stop_the_report_in_its_language(record):
         prepare.prepare(report)
 
 
+def test_code_that_shows_nothing_is_folded_above_what_comes_next():
+    said = [nbformat.v4.new_output("display_data", data={"text/markdown": text, prepare.META: {"kind": "prose"}}) for text in ("", "It fell.")]
+    cells = [nbformat.v4.new_code_cell(source, outputs=[output]) for source, output in zip(("quiet()", "loud()"), said)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.relocation = {"language": "en"}
+    assert [cell.metadata.get("code") for cell in prepare.prepare(notebook).cells] == [None, "quiet()\n\nloud()"]
+
+
 def test_rows_that_a_chapter_published_are_not_copied_and_on_no_page():
     meta = {"kind": "records", "effects": {"rows": [[1.0]]}}
     output = nbformat.v4.new_output("display_data", data={prepare.META: meta})

@@ -169,6 +169,12 @@ def test_a_check_says_its_verdict_in_words(codebook, p_value, passed, verdict):
     assert "passed" not in table.to_plain().lower()
 
 
+def test_two_errors_agree_or_not_whatever_the_p_value_of_one(codebook):
+    """Its p-value is that of the effect, not of the agreement: .051 beside a clustered error that rejects is no rejection."""
+    checks = [Check(name, "wild_bootstrap", "They agree", 2.2, p, agree, None, "Drawn.") for name, p, agree in (("unmet", 0.051, False), ("debt", 0.009, True))]
+    assert [row[-1] for row in tabulate_checks(checks, codebook).rows if len(row) > 1] == ["fails", "holds"]
+
+
 def test_notes_that_differ_within_a_group_stand_in_their_rows(codebook):
     checks = [Check(o, "power", "It is found.", 0.914, None, True, None, o) for o in ("unmet", "debt")]
     table = tabulate_checks(
