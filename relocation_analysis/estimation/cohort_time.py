@@ -18,7 +18,7 @@ import numpy as np
 
 from relocation_analysis.estimation.cells import NEVER, Cells
 
-BLOCK = 2**21  # numbers in an array of sums: contrasts are estimated together up to there
+BLOCK = 2**16  # numbers in an array of sums, which then stays in the cache of a core: contrasts are estimated together up to there
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,7 @@ def estimate_by_group(
 
 
 def _blocks(grid: "_Grid", contrasts: tuple[Contrast, ...], groups: int) -> Iterator[list[tuple[int, int]]]:
-    """Numbers of contrasts and groups whose contrasts are alike in having a base and a comparison: as many as fit into memory
-    are estimated at once."""
+    """Numbers of contrasts and groups that are estimated at once: alike in having a base and a comparison, as many as fit."""
     largest = max(1, BLOCK // max(1, 2 * len(grid.clusters) * grid.strata))
     for _, alike in groupby(range(len(contrasts)), key=lambda j: (contrasts[j].base is None, not contrasts[j].comparison)):
         pairs = [(j, n) for j in alike for n in range(groups)]

@@ -73,25 +73,27 @@ def tabulate_errors(errors: dict[str, pd.DataFrame], codebook: dict[str, Outcome
     errors : by outcome, from `errors_by_level`, the study's own level first: where the headline is withheld, so are all its errors.
     """
     body: list[tuple[str, ...]] = []
-    withheld = {name: _is_withheld(table, codebook[name]) for name, table in errors.items()}
+    headlines = {name: _headline(table, codebook[name]) for name, table in errors.items()}
     for name, table in errors.items():
-        about = codebook[name]
+        about, (own, *others) = codebook[name], table.to_dict("records")
+        shown = {key: headlines[name][key] for key in ("estimate", "std_error", "conf_low", "conf_high", "p_value")}
+        rows = [own | shown, *(row | {"estimate": shown["estimate"]} for row in others)]
         body.append((wording.label_with_unit(about.label, about.print_unit),))
-        body += [_error_row(row, about.print_unit, withheld[name]) for row in table.to_dict("records")]
+        body += [_error_row(row, about.print_unit, headlines[name]["withheld"] != "") for row in rows]
     heads = (mark("Effect"), mark("SE"), mark("95% interval"), mark("p"), mark("Clusters"))
     note = _("Each level by the house's rule for few clusters. Those who stayed have no site: each of their villages counts as one.")
     return Table("tbl-errors", (*left(mark("Clustered by")), *right(*heads)), tuple(body),
                  _("The headline with errors at each level that could be defended"),
-                 close_note(note, body, effects=any(withheld.values())),
+                 close_note(note, body, effects=any(row["withheld"] != "" for row in headlines.values())),
                  "reporting.tables.checks.tabulate_errors")  # fmt: skip
 
 
-def _is_withheld(table: pd.DataFrame, about: Outcome) -> bool:
-    """Whether the headline of an outcome is withheld: its row at the study's own level, as a row of effects."""
+def _headline(table: pd.DataFrame, about: Outcome) -> Mapping:
+    """The headline of an outcome as every table shows it: its row at the study's own level, as a row of effects."""
     keys = {"outcome": about.name, "domain": about.domain, "subgroup": "all", "estimator": MAIN_ESTIMATORS[0], "estimand": "att",
             "aggregation": "headline", "arm": ""}  # fmt: skip
     row = table.head(1).assign(**keys).reindex(columns=list(EFFECT_COLUMNS))
-    return bool(released(Effects(row, None, None)).table["withheld"].ne("").any())
+    return released(Effects(row, None, None)).table.iloc[0]
 
 
 def _error_row(row: Mapping, unit: str, withheld: bool) -> tuple[str, ...]:

@@ -140,6 +140,18 @@ def test_errors_at_other_levels_are_withheld_with_the_headline(codebook):
     assert shown.rows[1][1] == "7,777.0" and shown.rows[1][5] == "40 / 5"
 
 
+def test_the_headline_is_the_same_number_at_every_level_of_its_errors_as_where_effects_stand(codebook):
+    numbers = {"estimate": -0.03446, "se_type": "", "p_value": 0.04, "conf_low": -0.08, "conf_high": 0.001, "n_units": 900}
+    rows = [{"level": level, "std_error": error, **numbers, "n_clusters_treated": 40, "n_clusters_comparison": 40}
+            for level, error in (("village", 0.12), ("county", 0.02))]  # fmt: skip
+    table = check_tables.tabulate_errors({"unmet": pd.DataFrame(rows)}, codebook)
+    head = {"outcome": "unmet", "domain": "health_access", "subgroup": "all", "estimator": "callaway_santanna", "aggregation": "headline"}
+    effect = release.release_effects(Effects(pd.DataFrame([rows[0] | head]).reindex(columns=EFFECT_COLUMNS), None, None)).table.iloc[0]
+    assert effect["estimate"] != rows[0]["estimate"]
+    assert [row[1] for row in table.rows[1:]] == [wording.format_number(effect["estimate"], "share")] * 2
+    assert table.rows[1][3] == wording.format_interval(effect["conf_low"], effect["conf_high"], "share")
+
+
 def test_a_number_behind_a_check_that_is_not_released_is_withheld(codebook, monkeypatch):
     whole = pd.DataFrame({"cohort": [2016.0, 2017.0], "estimate": [0.7777, 0.05], "std_error": [0.7777, 0.01]})
     check = Check("unmet", "single_cohorts", "No cohort carries it", 0.7777, None, True, whole, "Note.")
