@@ -218,7 +218,7 @@ def introduction() -> str:
 
 
 def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
-    """The tables of the last page, in the language spoken.
+    """The tables of the last page, in the language spoken; nothing of the data is in them, so that nothing is withheld.
 
     Parameters
     ----------
@@ -240,6 +240,7 @@ def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
             caption=_("Code and data"),
             note=_("Every installed package, with its hash, is in requirements.lock."),
             source=source,
+            withheld=(),
         ),
         Table(
             "tbl-settings",
@@ -248,6 +249,7 @@ def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
             caption=_("Settings"),
             note=_("Texts and settings without a value are left out; they are in the study file."),
             source=source,
+            withheld=(),
         ),
         Table(
             "tbl-exhibits",
@@ -255,6 +257,7 @@ def record(study, exhibits: list[dict], data: str | None = None) -> list[Table]:
             sources,
             caption=_("Exhibits and the functions behind them"),
             source=source,
+            withheld=(),
         ),
     ]
 

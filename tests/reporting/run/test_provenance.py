@@ -11,6 +11,8 @@ from relocation_analysis import __version__
 from relocation_analysis.data.study import read_study
 from relocation_analysis.language import speaking
 from relocation_analysis.paths import LOCK, ROOT
+from relocation_analysis.reporting.disclosure import withheld
+from relocation_analysis.reporting.exhibits.kinds import META
 from relocation_analysis.reporting.run import provenance
 
 
@@ -64,6 +66,14 @@ def test_the_last_page_names_each_exhibit_and_its_function():
     rows = dict(row for row in code.rows if len(row) == 2)
     assert f"pandas {pd.__version__}" in rows["Packages"] and "data.csv" in rows
     assert "cluster = village; comparison = not_yet_treated" in dict(settings.rows)["design"]
+
+
+def test_what_else_this_process_withheld_is_not_on_the_last_page():
+    withheld.note("balance", "few_units", subgroup="of another study")
+    tables = provenance.record(read_study("simulated"), [], "0" * 64)
+    assert all("withheld" not in table._repr_mimebundle_()[META] for table in tables)
+    assert withheld.take()[-1]["subgroup"] == "of another study"
+    withheld.forget()
 
 
 def test_the_title_block_names_study_province_data_and_language_in_that_language():
