@@ -19,8 +19,17 @@ from relocation_analysis.estimation.cohort_time import NEVER, estimate_cohort_ti
 from relocation_analysis.estimation.design import build_design
 from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.paths import ROOT
+from relocation_analysis.reporting.disclosure.rule import Rule, keep
 
 FEW_OUTCOMES = ("offfarm_wage", "debt", "in_school_16_18", "attend_6_15", "insured")
+
+
+@pytest.fixture
+def strict():
+    """The test begins under the strictest rule of disclosure, and leaves it."""
+    keep(Rule())
+    yield
+    keep(Rule())
 
 
 @pytest.fixture(scope="session")

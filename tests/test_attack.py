@@ -25,6 +25,8 @@ from relocation_analysis.estimation.support import mark_thin
 from relocation_analysis.reporting.disclosure import means, release, rule
 from relocation_analysis.reporting.report import write_report
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 WAVES = range(2014, 2021)
 VILLAGES = {None: 9, 2016: 3, 2017: 7, 2018: 6, 2019: 2}  # cohort -> villages; that of 2016 has seven persons
 EXTREME, MARKUP = 98765.4, "a <script>alert(1)</script> #panic() $x$ \\input{y}"
@@ -96,14 +98,6 @@ def design(study):
 @pytest.fixture(scope="session")
 def effects(design):
     return estimate(design)
-
-
-@pytest.fixture(autouse=True)
-def strict():
-    """Every test begins under the strictest rule, and leaves it."""
-    release.keep(rule.Rule())
-    yield
-    release.keep(rule.Rule())
 
 
 @pytest.fixture(scope="session")

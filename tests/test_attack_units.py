@@ -24,9 +24,11 @@ from relocation_analysis.estimation.estimate import estimate
 from relocation_analysis.estimation.inference import adjust_holm
 from relocation_analysis.estimation.robustness import run_checks
 from relocation_analysis.reporting import sections
-from relocation_analysis.reporting.disclosure import release, rule
+from relocation_analysis.reporting.disclosure import release
 from relocation_analysis.reporting.national.report import write_national
 from relocation_analysis.reporting.report import write_report
+
+pytestmark = pytest.mark.usefixtures("strict")
 
 HERE = Path(__file__).parent
 ATTACK = SimpleNamespace(**runpy.run_path(str(HERE / "test_attack.py")))
@@ -111,14 +113,6 @@ def studies(tmp_path_factory):
 @pytest.fixture(scope="session")
 def designs(studies):
     return {kind: build_design(check_panel(read_panel(study), study), study) for kind, study in studies.items()}
-
-
-@pytest.fixture(autouse=True)
-def strict():
-    """Every test begins under the strictest rule, and leaves it."""
-    release.keep(rule.Rule())
-    yield
-    release.keep(rule.Rule())
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,10 @@ def hand_over(panel: "pd.DataFrame", study: "Study") -> Iterator[dict[str, str]]
 
 
 def take_over(study: "Study") -> "pd.DataFrame | None":
-    """The panel of a study where this process was given it, the same to the bit; else None."""
+    """The panel of a study where this process was given it, the same to the bit; else None.
+
+    What is read was pickled by the process that set the environment, which could as well have run any code here.
+    """
     place = os.environ.get(PANEL)
     if not place:
         return None

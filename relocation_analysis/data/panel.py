@@ -40,8 +40,8 @@ def read_panel(study: Study) -> pd.DataFrame:
         return _of_province(_READ[key], study)
 
 
-def _stamp(path: Path) -> tuple:
-    """What changes with a file."""
+def _stamp(path: Path) -> tuple | None:
+    """What changes with a file; None where there is none, which is said when it is read."""
     about = path.stat() if path.exists() else None
     return about and (str(path), about.st_size, about.st_mtime_ns, about.st_ino)
 

@@ -17,7 +17,7 @@ from relocation_analysis.estimation.inference import FEWEST_CLUSTERS, LEVEL
 from relocation_analysis.estimation.placebo import clustered_test
 from relocation_analysis.estimation.sample import movers
 from relocation_analysis.language import _, mark
-from relocation_analysis.units import format_amount, format_number
+from relocation_analysis.quantities import format_amount, format_number
 
 TESTS = {
     "respondents": mark("F: movers and stayers were alike among those still observed, and among those lost"),

@@ -10,7 +10,7 @@ from relocation_analysis.data.shown import Shown
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.language import _, join_sentences
-from relocation_analysis.units import format_interval
+from relocation_analysis.quantities import format_interval
 
 FEW_ROWS = 0.01
 

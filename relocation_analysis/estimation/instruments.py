@@ -8,7 +8,7 @@ from scipy import stats
 from relocation_analysis.estimation.checks import Check
 from relocation_analysis.estimation.inference import LEVEL
 from relocation_analysis.language import _
-from relocation_analysis.units import format_amount, format_number
+from relocation_analysis.quantities import format_amount, format_number
 
 STRONG_F = 104.7
 WEAK_F = 10.0

@@ -29,7 +29,7 @@ from relocation_analysis.estimation.offer_design import (
 from relocation_analysis.estimation.randomisation import Randomised, check_randomisation, randomise
 from relocation_analysis.estimation.support import count_fewest
 from relocation_analysis.language import _, join_clauses, join_sentences, mark
-from relocation_analysis.units import format_number, format_p
+from relocation_analysis.quantities import format_number, format_p
 
 
 def check_offer(

@@ -19,8 +19,8 @@ from relocation_analysis.estimation.offer_checks import check_balance, check_off
 from relocation_analysis.estimation.offer_design import Offer, complete_cases, controls_of
 from relocation_analysis.estimation.wild import check_wild
 from relocation_analysis.language import _, join_clauses
+from relocation_analysis.quantities import format_number
 from relocation_analysis.randomness import generator
-from relocation_analysis.units import format_number
 
 
 def roster_of(design: Design, name: str, size: bool = True) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from relocation_analysis.estimation.design import Design
 from relocation_analysis.estimation.estimate import level_cells
 from relocation_analysis.estimation.imputation import fit_two_way, spread_cells
 from relocation_analysis.language import _, join_sentences
-from relocation_analysis.units import format_amount
+from relocation_analysis.quantities import format_amount
 
 WEIGHT_COLUMNS = ("cohort", "time", "weight", "effect", "contribution", "unknown")
 

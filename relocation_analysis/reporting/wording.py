@@ -4,6 +4,17 @@ import math
 
 from relocation_analysis.data.shown import WITHHELD  # noqa: F401  tables print it where a number is withheld
 from relocation_analysis.language import SOURCE, _, mark, spoken
+from relocation_analysis.quantities import (  # noqa: F401  what prints numbers is found in one place
+    BLANK,
+    EN_DASH,
+    MINUS,
+    beside,
+    find_unit,
+    format_amount,
+    format_interval,
+    format_number,
+    format_p,
+)
 from relocation_analysis.reporting.names import (
     AGGREGATIONS,
     CHECKS,
@@ -14,17 +25,6 @@ from relocation_analysis.reporting.names import (
     ROLES,
     STEPS,
     VERDICTS,
-)
-from relocation_analysis.units import (  # noqa: F401  what prints numbers is found in one place
-    BLANK,
-    EN_DASH,
-    MINUS,
-    beside,
-    find_unit,
-    format_amount,
-    format_interval,
-    format_number,
-    format_p,
 )
 
 COUNTS = mark("no one two three four five six seven eight nine")  # the words for 0, 1, 2 ... with a space between them

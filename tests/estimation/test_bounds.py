@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from relocation_analysis.estimation.bounds import imbens_manski, check_bounds, lee_bounds
+from relocation_analysis.quantities import format_interval
 from relocation_analysis.randomness import generator
-from relocation_analysis.units import format_interval
 
 NAN = np.nan
 

@@ -18,7 +18,7 @@ from relocation_analysis.estimation.twfe_weights import (
     compare_pairs,
     twfe_weights,
 )
-from relocation_analysis.units import format_amount
+from relocation_analysis.quantities import format_amount
 
 Y = Outcome(name="y", domain="other", sampling="repeated", unit="", label_en="y")
 

@@ -190,9 +190,9 @@ class ForkServer:
     @property
     def alive(self) -> bool:
         """Whether it still listens; a process that dies has closed its socket some time before it can be waited for."""
-        hung_up = select.poll()
-        hung_up.register(self._ours, 0)  # a hang-up is always told
-        return not hung_up.poll(0)
+        watch = select.poll()
+        watch.register(self._ours, 0)  # of the events that it tells unasked, a hang-up is the one that happens
+        return not watch.poll(0)
 
     def connect(self) -> socket.socket:
         """A socket of the caller's own by which to ask for kernels."""
